@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#include "base/types.h"
+
+namespace whit {
+
+/// Uninitialised memory on a 64-byte boundary. data() is null if the allocation failed or the size is 0.
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  explicit AlignedBuffer(std::size_t bytes) {
+    if (bytes == 0) return;
+    const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
+    bytes_ = data_ ? bytes : 0;
+  }
+  std::byte* data() const { return data_.get(); }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const { std::free(p); }
+  };
+  std::unique_ptr<std::byte, Free> data_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace whit

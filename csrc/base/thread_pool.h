@@ -1,0 +1,69 @@
+#pragma once
+// Threads that one session owns. Work is split statically, so that results and memory use do not depend on timing.
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "base/status.h"
+#include "base/types.h"
+
+namespace whit {
+
+/// A callable by reference, without allocation. The callable must outlive the call.
+template <class Signature>
+class FunctionRef;
+template <class R, class... A>
+class FunctionRef<R(A...)> {
+ public:
+  template <class F>
+  FunctionRef(const F& f)  // NOLINT: implicit by design
+      : object_(&f), call_([](const void* object, A... args) -> R { return (*static_cast<const F*>(object))(args...); }) {}
+  R operator()(A... args) const { return call_(object_, args...); }
+
+ private:
+  const void* object_;
+  R (*call_)(const void*, A...);
+};
+
+/// Threads to use when the caller does not say: WHIT_NUM_THREADS, else the CPUs that the affinity mask and the cgroup
+/// quota allow. A malformed WHIT_NUM_THREADS is an invalid_argument.
+Result<int> default_threads();
+/// CPUs in the affinity mask, reduced by the cgroup v1 or v2 quota (rounded up, at least 1).
+int available_cpus();
+
+class ThreadPool {
+ public:
+  /// `threads` including the caller; threads - 1 are started.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return threads_; }
+
+  /// Calls work(begin, end, thread) so that the ranges cover [0, count) once. Ranges begin on multiples of `grain`;
+  /// at most one call per thread; thread is in [0, threads()). Returns when all are done.
+  void parallel_for(isize count, isize grain, FunctionRef<void(isize, isize, int)> work);
+
+  /// Between begin() and end() idle workers spin for a short while before they sleep, so that the operators of one
+  /// inference hand over quickly; outside they sleep at once.
+  void begin();
+  void end();
+
+ private:
+  void worker(int index);
+  void run_share(int thread) const;
+
+  int threads_;
+  std::vector<std::thread> workers_;
+  // One job at a time: written by the caller before `epoch_` moves on, read by the workers after.
+  const FunctionRef<void(isize, isize, int)>* work_ = nullptr;
+  isize count_ = 0, grain_ = 1;
+  alignas(kAlignment) std::atomic<u32> epoch_{0};
+  alignas(kAlignment) std::atomic<int> pending_{0};
+  alignas(kAlignment) std::atomic<bool> spinning_{false};
+  std::atomic<bool> stop_{false};
+};
+
+}  // namespace whit

@@ -1,0 +1,30 @@
+# The one table of instruction sets: level -> target architecture, compiler flags, define.
+# A file named <level>.cc in a kernel family's folder is compiled with that row's flags;
+# every other file of the project is compiled for the base of the target.
+
+set(WHIT_ISA_LEVELS "" CACHE INTERNAL "levels compiled for this target")
+
+function(whit_isa level)
+  cmake_parse_arguments(row "" "ARCH;DEFINE" "FLAGS" ${ARGN})
+  if(NOT row_ARCH STREQUAL WHIT_ARCH)
+    return()
+  endif()
+  set(WHIT_ISA_LEVELS ${WHIT_ISA_LEVELS} ${level} CACHE INTERNAL "")
+  set(WHIT_ISA_FLAGS_${level} "${row_FLAGS}" CACHE INTERNAL "")
+  set(WHIT_ISA_DEFINE_${level} ${row_DEFINE} CACHE INTERNAL "")
+endfunction()
+
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" _processor)
+if(_processor MATCHES "^(x86_64|amd64)$")
+  set(WHIT_ARCH x86_64)
+elseif(_processor MATCHES "^(aarch64|arm64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
+  set(WHIT_ARCH aarch64)
+elseif(_processor MATCHES "^(arm|aarch64|arm64)")
+  set(WHIT_ARCH arm)
+else()
+  set(WHIT_ARCH other)
+endif()
+
+whit_isa(neon       ARCH aarch64 DEFINE WHIT_HAVE_NEON)
+whit_isa(avx2       ARCH x86_64  DEFINE WHIT_HAVE_AVX2       FLAGS -mavx2 -mfma)
+whit_isa(avx512vnni ARCH x86_64  DEFINE WHIT_HAVE_AVX512VNNI FLAGS -mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)

@@ -1,0 +1,47 @@
+# How whit's libraries are declared: one static library per layer or kernel family, so that a layer can only
+# include what it links.
+
+find_package(Threads REQUIRED)
+
+add_library(whit_options INTERFACE)
+target_compile_options(whit_options INTERFACE
+  -Wall -Wextra -Werror
+  -ffp-contract=off      # the order of multiply and add is part of the results (docs/NUMERICS.md)
+  -fno-math-errno -fno-trapping-math)
+target_include_directories(whit_options INTERFACE ${PROJECT_SOURCE_DIR}/csrc)
+if(WHIT_ARCH STREQUAL aarch64)
+  target_compile_options(whit_options INTERFACE -mno-outline-atomics)
+endif()
+foreach(level IN LISTS WHIT_ISA_LEVELS)
+  target_compile_definitions(whit_options INTERFACE ${WHIT_ISA_DEFINE_${level}})
+endforeach()
+if(WHIT_SANITIZE)
+  target_compile_options(whit_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(whit_options INTERFACE -fsanitize=address,undefined)
+endif()
+
+# whit_library(NAME SOURCES ... DEPS ...): code below the bindings, without exceptions.
+function(whit_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${arg_SOURCES})
+  target_compile_options(${name} PRIVATE -fno-exceptions -fno-rtti)
+  target_link_libraries(${name} PUBLIC whit_options ${arg_DEPS})
+endfunction()
+
+# whit_kernel_family(FAMILY DEPS ...): csrc/kernels/FAMILY; <level>.cc files get their level's flags.
+function(whit_kernel_family family)
+  cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
+  set(folder ${PROJECT_SOURCE_DIR}/csrc/kernels/${family})
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc)
+  foreach(level neon neondot i8mm neon32 avx2 avxvnni avx512vnni avx512icl amx)
+    set(file ${folder}/${level}.cc)
+    if(EXISTS ${file})
+      if(level IN_LIST WHIT_ISA_LEVELS)
+        set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "${WHIT_ISA_FLAGS_${level}}")
+      else()
+        list(REMOVE_ITEM sources ${file})
+      endif()
+    endif()
+  endforeach()
+  whit_library(whit_kernels_${family} SOURCES ${sources} DEPS whit_base ${arg_DEPS})
+endfunction()

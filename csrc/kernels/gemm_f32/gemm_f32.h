@@ -1,0 +1,58 @@
+#pragma once
+// f32 matrix product:  acc[m][n] = bias[n] + sum_t,k lhs[m][t][k] * rhs[n][t][k]
+// Same structure as gemm_s8: one tap for a plain product, kernel_h * kernel_w taps for a convolution.
+// Sums run over t, then k ascending in one accumulator per output (kr = 1), so results do not depend on tiling or
+// threads; they differ between ISAs only by the use of FMA.
+
+#include <span>
+
+#include "base/isa.h"
+#include "base/types.h"
+#include "kernels/epilogue.h"
+
+namespace whit::gemm_f32 {
+
+struct Problem {
+  isize m;  ///< rows; 0 = not known yet
+  isize n, taps, k;
+};
+
+struct Kernel;
+
+std::span<const Kernel> kernels();
+const Kernel& select(const Problem& problem, IsaSet isa);
+const char* name(const Kernel& kernel);
+Isa isa(const Kernel& kernel);
+
+struct Rhs {
+  const f32* values;  ///< [n][taps][k]
+  const f32* bias;    ///< [n], or null for zeros
+  isize n, taps, k;
+};
+
+isize panel_columns(const Kernel& kernel);
+isize tile_rows(const Kernel& kernel);
+std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k);
+void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin, isize n_end);
+
+/// Row i, tap t is k floats at  base + i * row_stride,  or at  base + offsets[i * taps + t]  (in elements) where that
+/// offset is >= 0, else at `pad` (k zeros). Kernels read those k floats and not one more.
+struct Lhs {
+  const f32* base;
+  isize row_stride;  ///< elements
+  const s32* offsets;
+  const f32* pad;
+};
+
+struct Args {
+  Lhs lhs;
+  const std::byte* packed;
+  isize n, taps, k;
+  EpilogueF32 epilogue;
+  f32* out;
+  isize out_stride;
+};
+
+void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isize n_begin, isize n_end);
+
+}  // namespace whit::gemm_f32

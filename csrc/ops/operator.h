@@ -1,0 +1,98 @@
+#pragma once
+// What an operator is to the engine: it infers shapes, prepares once per plan, and runs without allocating.
+//
+// One file per operator (or per group that shares its code); the list is model/op_list.inc: each WHIT_OP(name, ...)
+// there needs   std::unique_ptr<Operator> make_name(const Node&);   in namespace whit::ops.
+
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "base/buffer.h"
+#include "base/isa.h"
+#include "base/thread_pool.h"
+#include "model/model.h"
+#include "model/op_schema.h"
+
+namespace whit::ops {
+
+/// A tensor as an operator sees it while a plan is made. Shapes are complete (no -1).
+struct TensorInfo {
+  const Tensor* tensor = nullptr;  ///< dtype, quantisation, name; null for an absent optional tensor
+  Shape shape;
+  bool present() const { return tensor != nullptr; }
+  DType dtype() const { return tensor->dtype; }
+  const Quantization& quantization() const { return tensor->quantization; }
+  bool is_constant() const { return tensor && tensor->is_constant(); }
+  template <class T>
+  const T* constant() const {
+    return reinterpret_cast<const T*>(tensor->data);
+  }
+};
+
+/// Packed weights, made once per model and shared by all its plans and sessions.
+class WeightCache {
+ public:
+  virtual ~WeightCache() = default;
+  /// The buffer under `key` (unique within the node: kernel name and what else the layout depends on), made by `fill`
+  /// on first use. Null when memory is short.
+  virtual const std::byte* get(const Node& node, const std::string& key, std::size_t bytes,
+                               const std::function<void(std::byte*)>& fill) = 0;
+};
+
+struct PrepareContext {
+  const Node& node;
+  std::span<const TensorInfo> inputs;  ///< as many as the node has; absent ones are not present()
+  std::span<const TensorInfo> outputs;
+  IsaSet isa;
+  int threads;
+  WeightCache& weights;
+};
+
+struct RunContext {
+  std::span<const std::byte* const> inputs;  ///< null for absent; constants point into the model
+  std::span<std::byte* const> outputs;       ///< null for absent
+  std::byte* scratch;                        ///< scratch_bytes() of prepare, 64-byte aligned
+  ThreadPool& pool;
+};
+
+class Operator {
+ public:
+  virtual ~Operator() = default;
+
+  /// Fills the shapes of the outputs from the inputs' shapes and the attributes. Checks every attribute value and
+  /// every relation of shapes: nothing after this may go out of bounds, whatever the file says.
+  virtual Status infer(const Node& node, std::span<const TensorInfo> inputs, std::span<Shape> outputs) = 0;
+
+  /// Checks dtypes and quantisation (an unsupported combination is Code::unsupported), chooses a kernel, packs weights.
+  virtual Status prepare(const PrepareContext& context) = 0;
+
+  /// Computes the outputs. Does not allocate, does not fail. Same bytes for every number of threads.
+  virtual void run(const RunContext& context) const = 0;
+
+  /// After prepare: the kernel's name for profiles ("gemm_s8s8s32_6x64k4_avx512vnni", "transpose_4d").
+  const char* kernel() const { return kernel_; }
+  /// After prepare: bytes of scratch that run needs.
+  std::size_t scratch_bytes() const { return scratch_bytes_; }
+  /// After prepare: the input whose memory output 0 may reuse (same bytes, element i read before it is written, by the
+  /// same thread), or -1.
+  int in_place_input() const { return in_place_input_; }
+  /// After prepare: true if output 0 is input 0 under another shape; the engine aliases them and never calls run.
+  bool is_view() const { return is_view_; }
+
+ protected:
+  const char* kernel_ = "";
+  std::size_t scratch_bytes_ = 0;
+  int in_place_input_ = -1;
+  bool is_view_ = false;
+};
+
+/// Never null.
+std::unique_ptr<Operator> make_operator(const Node& node);
+
+/// Error texts of operators: "node 'conv_3' (conv): <message>".
+[[gnu::format(printf, 3, 4)]] Status node_error(const Node& node, Code code, const char* format, ...);
+/// Adds an axis count to a possibly negative axis; an axis outside [-rank, rank) is a Code::shape error.
+Result<int> normalize_axis(const Node& node, s64 axis, int rank);
+
+}  // namespace whit::ops
