@@ -7,8 +7,12 @@ add_library(whit_options INTERFACE)
 target_compile_options(whit_options INTERFACE
   -Wall -Wextra -Werror
   -ffp-contract=off      # the order of multiply and add is part of the results (docs/NUMERICS.md)
+  -fwrapv               # integer sums wrap alike on every ISA
   -fno-math-errno -fno-trapping-math)
 target_include_directories(whit_options INTERFACE ${PROJECT_SOURCE_DIR}/csrc)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(whit_options INTERFACE -Wno-restrict)  # false alarms on std::string (GCC bug 105651)
+endif()
 if(WHIT_ARCH STREQUAL aarch64)
   target_compile_options(whit_options INTERFACE -mno-outline-atomics)
 endif()

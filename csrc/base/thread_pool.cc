@@ -1,0 +1,164 @@
+#include "base/thread_pool.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace whit {
+namespace {
+
+void pause_cpu() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+// About 50 microseconds: longer than any gap between two operators that is worth staying awake for.
+constexpr int kSpins = 2000;
+
+// CPUs that a cgroup's quota allows, or 0 for no limit. `quota` and `period` are in microseconds.
+int quota_cpus(f64 quota, f64 period) {
+  if (quota <= 0 || period <= 0) return 0;
+  return std::max(1, static_cast<int>((quota + period - 1) / period));
+}
+
+bool read_words(const std::string& path, std::string* first, std::string* second) {
+  std::ifstream file(path);
+  if (!(file >> *first)) return false;
+  file >> *second;
+  return true;
+}
+
+int cgroup_limit(const std::string& folder) {
+  std::string quota, period;
+  if (read_words(folder + "/cpu.max", &quota, &period) && quota != "max")
+    return quota_cpus(std::atof(quota.c_str()), std::atof(period.c_str()));
+  std::string unused;
+  if (read_words(folder + "/cpu.cfs_quota_us", &quota, &unused) &&
+      read_words(folder + "/cpu.cfs_period_us", &period, &unused))
+    return quota_cpus(std::atof(quota.c_str()), std::atof(period.c_str()));
+  return 0;
+}
+
+// The tightest limit of this process's cgroups and their parents (v2, and the cpu controller of v1), or 0.
+int cgroup_cpus() {
+  int limit = 0;
+  std::ifstream groups("/proc/self/cgroup");
+  std::string line;
+  while (std::getline(groups, line)) {
+    const std::size_t first = line.find(':');
+    const std::size_t second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    std::string root = "/sys/fs/cgroup";
+    if (controllers != ",,") {
+      if (controllers.find(",cpu,") == std::string::npos) continue;
+      root += "/cpu";
+    }
+    std::string path = line.substr(second + 1);
+    while (true) {
+      const int here = cgroup_limit(root + path);
+      if (here > 0) limit = limit ? std::min(limit, here) : here;
+      const std::size_t slash = path.rfind('/');
+      if (path.empty() || slash == std::string::npos) break;
+      path.resize(slash);
+    }
+  }
+  return limit;
+}
+
+}  // namespace
+
+int available_cpus() {
+  int cpus = static_cast<int>(std::thread::hardware_concurrency());
+#if defined(__linux__)
+  cpu_set_t mask;
+  if (sched_getaffinity(0, sizeof mask, &mask) == 0) cpus = CPU_COUNT(&mask);
+#endif
+  const int quota = cgroup_cpus();
+  if (quota > 0) cpus = std::min(cpus, quota);
+  return std::max(cpus, 1);
+}
+
+Result<int> default_threads() {
+  const char* text = std::getenv("WHIT_NUM_THREADS");
+  if (!text || !*text) return available_cpus();
+  char* end = nullptr;
+  const long threads = std::strtol(text, &end, 10);
+  if (*end || threads < 1 || threads > 1024)
+    return error(Code::invalid_argument, "WHIT_NUM_THREADS=%s is not a number of threads (1 to 1024)", text);
+  return static_cast<int>(threads);
+}
+
+ThreadPool::ThreadPool(int threads) : threads_(std::max(threads, 1)) {
+  workers_.reserve(static_cast<std::size_t>(threads_ - 1));
+  for (int i = 1; i < threads_; ++i) workers_.emplace_back([this, i] { worker(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  stop_.store(true, std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  for (std::thread& thread : workers_) thread.join();
+}
+
+void ThreadPool::begin() { spinning_.store(true, std::memory_order_relaxed); }
+void ThreadPool::end() { spinning_.store(false, std::memory_order_relaxed); }
+
+void ThreadPool::run_share(int thread) const {
+  const isize share = round_up(ceil_div(count_, threads_), grain_);
+  const isize begin = std::min(share * thread, count_);
+  const isize end = std::min(begin + share, count_);
+  if (begin < end) (*work_)(begin, end, thread);
+}
+
+void ThreadPool::parallel_for(isize count, isize grain, FunctionRef<void(isize, isize, int)> work) {
+  if (count <= 0) return;
+  if (threads_ == 1 || count <= grain) {
+    work(0, count, 0);
+    return;
+  }
+  work_ = &work;
+  count_ = count;
+  grain_ = grain;
+  pending_.store(threads_ - 1, std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  run_share(0);
+  for (int spins = 0; pending_.load(std::memory_order_acquire) != 0; ++spins) {
+    if (spins < kSpins) {
+      pause_cpu();
+    } else {
+      const int left = pending_.load(std::memory_order_acquire);
+      if (left != 0) pending_.wait(left, std::memory_order_acquire);
+    }
+  }
+}
+
+void ThreadPool::worker(int index) {
+  u32 seen = 0;
+  while (true) {
+    int spins = 0;
+    u32 now;
+    while ((now = epoch_.load(std::memory_order_acquire)) == seen) {
+      if (spinning_.load(std::memory_order_relaxed) && spins++ < kSpins) {
+        pause_cpu();
+      } else {
+        epoch_.wait(seen, std::memory_order_acquire);
+      }
+    }
+    seen = now;
+    if (stop_.load(std::memory_order_relaxed)) return;
+    run_share(index);
+    if (pending_.fetch_sub(1, std::memory_order_release) == 1) pending_.notify_one();
+  }
+}
+
+}  // namespace whit

@@ -1,0 +1,63 @@
+#include "bindings/bindings.h"
+
+namespace whit::bindings {
+namespace {
+
+const char* exception_name(Code code) {
+  switch (code) {
+    case Code::invalid_argument: return "InvalidArgumentError";
+    case Code::format: return "FormatError";
+    case Code::version: return "VersionError";
+    case Code::unsupported: return "UnsupportedOperatorError";
+    case Code::shape: return "ShapeError";
+    default: return "WhitError";
+  }
+}
+
+}  // namespace
+
+void raise_error(Code code, const std::string& message) {
+  const py::object type = py::module_::import("whit.errors").attr(exception_name(code));
+  PyErr_SetString(type.ptr(), message.c_str());
+  throw py::error_already_set();
+}
+
+void raise_if_error(const Status& status) {
+  if (status.ok()) return;
+  if (status.code() == Code::out_of_memory) {
+    PyErr_SetString(PyExc_MemoryError, status.message().c_str());
+    throw py::error_already_set();
+  }
+  raise_error(status.code(), status.message());
+}
+
+py::dtype numpy_dtype(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return py::dtype("f4");
+    case DType::s8: return py::dtype("i1");
+    case DType::u8: return py::dtype("u1");
+    case DType::s32: return py::dtype("i4");
+    case DType::s16: return py::dtype("i2");
+    case DType::f16: return py::dtype("f2");
+    default: break;
+  }
+  raise_error(Code::unsupported, std::string("numpy has no dtype for ") + dtype_name(dtype));
+}
+
+std::string describe(const py::array& array) {
+  std::string text = py::str(array.dtype()).cast<std::string>() + " [";
+  for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+    if (i) text += ", ";
+    text += std::to_string(array.shape(i));
+  }
+  return text + "]";
+}
+
+}  // namespace whit::bindings
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "The compiled half of whit. Use the whit package instead; this module's names may change.";
+  whit::bindings::bind_system(module);
+  whit::bindings::bind_model(module);
+  whit::bindings::bind_kernels(module);
+}

@@ -1,0 +1,241 @@
+#include "engine/plan.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+
+namespace whit {
+namespace {
+
+// No tensor of a sane model for these CPUs is larger; below it no product of sizes can overflow.
+constexpr s64 kMaxTensorBytes = s64{1} << 36;
+
+Status check_size(const Model& model, int index, const Shape& shape) {
+  s64 bits = dtype_bits(model.tensors[static_cast<std::size_t>(index)].dtype);
+  for (s64 size : shape) {
+    if (size < 0 || !checked_mul(bits, size, &bits) || bits > kMaxTensorBytes * 8)
+      return error(Code::shape, "tensor '%s' %s is larger than whit handles",
+                   model.tensors[static_cast<std::size_t>(index)].name.c_str(), shape.text().c_str());
+  }
+  return {};
+}
+
+// Tensors that share memory (views, results computed in place) form one storage.
+struct Storage {
+  Placement placement;
+  s64 bytes = 0;
+  int first = 0, last = 0;
+  bool handed_out = false;  // an output: its bytes must survive to the end
+};
+
+class Planner {
+ public:
+  Planner(PreparedModel& prepared, const std::vector<int>& observe, int threads)
+      : prepared_(prepared), model_(prepared.model()), threads_(threads), plan_(std::make_unique<Plan>()) {
+    plan_->shapes.resize(model_.tensors.size());
+    plan_->outputs = model_.outputs;
+    plan_->outputs.insert(plan_->outputs.end(), observe.begin(), observe.end());
+    storage_of_.assign(model_.tensors.size(), -1);
+    last_use_.assign(model_.tensors.size(), -1);
+    is_output_.assign(model_.tensors.size(), false);
+    for (int tensor : plan_->outputs) is_output_[at(tensor)] = true;
+  }
+
+  Result<std::unique_ptr<Plan>> make(const std::vector<Shape>& input_shapes) {
+    WHIT_RETURN_IF_ERROR(set_known_shapes(input_shapes));
+    find_last_uses();
+    add_sources();
+    for (std::size_t i = 0; i < model_.nodes.size(); ++i) WHIT_RETURN_IF_ERROR(add_node(static_cast<int>(i)));
+    WHIT_RETURN_IF_ERROR(place());
+    return std::move(plan_);
+  }
+
+ private:
+  static std::size_t at(int index) { return static_cast<std::size_t>(index); }
+  const Tensor& tensor(int index) const { return model_.tensors[at(index)]; }
+
+  Status set_known_shapes(const std::vector<Shape>& input_shapes) {
+    for (std::size_t i = 0; i < model_.inputs.size(); ++i) {
+      WHIT_RETURN_IF_ERROR(check_size(model_, model_.inputs[i], input_shapes[i]));
+      plan_->shapes[at(model_.inputs[i])] = input_shapes[i];
+    }
+    for (std::size_t i = 0; i < model_.tensors.size(); ++i)
+      if (model_.tensors[i].is_constant()) plan_->shapes[i] = model_.tensors[i].shape;
+    return {};
+  }
+
+  void find_last_uses() {
+    for (std::size_t i = 0; i < model_.nodes.size(); ++i)
+      for (int input : model_.nodes[i].inputs)
+        if (input >= 0) last_use_[at(input)] = static_cast<int>(i);
+  }
+
+  int add_storage(Placement::Kind kind, int index, s64 bytes, int node) {
+    Storage storage;
+    storage.placement.kind = kind;
+    storage.placement.index = index;
+    storage.bytes = bytes;
+    storage.first = storage.last = node;
+    storages_.push_back(storage);
+    return static_cast<int>(storages_.size()) - 1;
+  }
+
+  void put(int tensor_index, int storage) {
+    storage_of_[at(tensor_index)] = storage;
+    Storage& s = storages_[at(storage)];
+    s.last = std::max(s.last, last_use_[at(tensor_index)]);
+    s.handed_out |= is_output_[at(tensor_index)];
+  }
+
+  void add_sources() {
+    for (std::size_t i = 0; i < model_.inputs.size(); ++i)
+      put(model_.inputs[i], add_storage(Placement::Kind::input, static_cast<int>(i), 0, 0));
+    for (std::size_t i = 0; i < model_.tensors.size(); ++i)
+      if (model_.tensors[i].is_constant())
+        put(static_cast<int>(i), add_storage(Placement::Kind::constant, static_cast<int>(i), 0, 0));
+  }
+
+  ops::TensorInfo info(int index) const {
+    return index < 0 ? ops::TensorInfo{} : ops::TensorInfo{&tensor(index), plan_->shapes[at(index)]};
+  }
+
+  Status add_node(int position) {
+    const Node& node = model_.nodes[at(position)];
+    std::vector<ops::TensorInfo> inputs, outputs;
+    for (int input : node.inputs) inputs.push_back(info(input));
+    std::unique_ptr<ops::Operator> op = ops::make_operator(node);
+    std::vector<Shape> shapes(node.outputs.size());
+    WHIT_RETURN_IF_ERROR(op->infer(node, inputs, shapes));
+    for (std::size_t i = 0; i < node.outputs.size(); ++i) {
+      if (node.outputs[i] < 0) {
+        outputs.push_back({});
+        continue;
+      }
+      WHIT_RETURN_IF_ERROR(check_size(model_, node.outputs[i], shapes[i]).in("node '" + node.name + "'"));
+      WHIT_RETURN_IF_ERROR(check_declared(node, node.outputs[i], shapes[i]));
+      plan_->shapes[at(node.outputs[i])] = shapes[i];
+      outputs.push_back(info(node.outputs[i]));
+    }
+    WHIT_RETURN_IF_ERROR(op->prepare({node, inputs, outputs, prepared_.isa(), threads_, prepared_}));
+    store_outputs(node, *op, position);
+    if (op->is_view()) return {};
+    PlannedNode planned{&node, std::move(op)};
+    if (planned.op->scratch_bytes() > 0) {
+      scratch_.emplace_back(plan_->nodes.size(),
+                            add_storage(Placement::Kind::arena, -1, static_cast<s64>(planned.op->scratch_bytes()), position));
+    }
+    plan_->nodes.push_back(std::move(planned));
+    return {};
+  }
+
+  Status check_declared(const Node& node, int index, const Shape& shape) const {
+    const Shape& declared = tensor(index).shape;
+    bool same = declared.rank() == shape.rank();
+    for (int i = 0; same && i < shape.rank(); ++i) same = declared[i] < 0 || declared[i] == shape[i];
+    if (same) return {};
+    return error(Code::shape, "node '%s' (%s) computes %s, but tensor '%s' is declared as %s", node.name.c_str(),
+                 op_name(node.op), shape.text().c_str(), tensor(index).name.c_str(), declared.text().c_str());
+  }
+
+  void store_outputs(const Node& node, const ops::Operator& op, int position) {
+    for (std::size_t i = 0; i < node.outputs.size(); ++i) {
+      const int output = node.outputs[i];
+      if (output < 0) continue;
+      int storage = -1;
+      if (i == 0 && op.is_view()) storage = storage_of_[at(node.inputs[0])];
+      if (i == 0 && storage < 0 && op.in_place_input() >= 0) storage = reusable(node, op.in_place_input(), output, position);
+      if (storage < 0)
+        storage = add_storage(Placement::Kind::arena, -1, plan_->tensor_bytes(model_, output), position);
+      put(output, storage);
+    }
+  }
+
+  // The storage of input `which`, if nobody needs its bytes after this node; else -1.
+  int reusable(const Node& node, int which, int output, int position) const {
+    const int input = node.inputs[at(which)];
+    const int storage = storage_of_[at(input)];
+    const Storage& s = storages_[at(storage)];
+    if (s.placement.kind != Placement::Kind::arena || s.handed_out || s.last > position) return -1;
+    if (s.bytes != plan_->tensor_bytes(model_, output)) return -1;
+    for (std::size_t i = 0; i < node.inputs.size(); ++i)
+      if (static_cast<int>(i) != which && node.inputs[i] >= 0 && storage_of_[at(node.inputs[i])] == storage) return -1;
+    return storage;
+  }
+
+  // Outputs live in the caller's buffers where they can; what shares memory with an input, a constant or another output
+  // is copied after the run.
+  Status place() {
+    for (std::size_t i = 0; i < plan_->outputs.size(); ++i) {
+      Storage& storage = storages_[at(storage_of_[at(plan_->outputs[i])])];
+      if (storage.placement.kind == Placement::Kind::arena) {
+        storage.placement.kind = Placement::Kind::output;
+        storage.placement.index = static_cast<int>(i);
+      } else {
+        plan_->copied_outputs.push_back(static_cast<int>(i));
+      }
+    }
+    std::vector<ArenaBlock> blocks;
+    std::vector<Storage*> owners;
+    s64 total = 0;
+    for (Storage& storage : storages_) {
+      if (storage.placement.kind != Placement::Kind::arena) continue;
+      if (!checked_add(total, storage.bytes + static_cast<s64>(kAlignment), &total))
+        return error(Code::out_of_memory, "the model's tensors do not fit into memory");
+      blocks.push_back({storage.bytes, storage.first, storage.last});
+      owners.push_back(&storage);
+    }
+    plan_->arena_bytes = place_blocks(blocks);
+    for (std::size_t i = 0; i < blocks.size(); ++i) owners[i]->placement.offset = blocks[i].offset;
+    plan_->placement.resize(model_.tensors.size());
+    for (std::size_t i = 0; i < model_.tensors.size(); ++i)
+      if (storage_of_[i] >= 0) plan_->placement[i] = storages_[at(storage_of_[i])].placement;
+    for (const auto& [node, storage] : scratch_)
+      plan_->nodes[node].scratch_offset = storages_[at(storage)].placement.offset;
+    return {};
+  }
+
+  PreparedModel& prepared_;
+  const Model& model_;
+  int threads_;
+  std::unique_ptr<Plan> plan_;
+  std::vector<Storage> storages_;
+  std::vector<int> storage_of_;  // per tensor
+  std::vector<int> last_use_;    // per tensor: the last node that reads it
+  std::vector<bool> is_output_;  // per tensor
+  std::vector<std::pair<std::size_t, int>> scratch_;  // (planned node, storage)
+};
+
+}  // namespace
+
+std::size_t PreparedModel::packed_bytes() const {
+  const std::lock_guard lock(mutex_);
+  std::size_t total = 0;
+  for (const auto& [key, buffer] : buffers_) total += buffer.bytes();
+  return total;
+}
+
+const std::byte* PreparedModel::get(const Node& node, const std::string& key, std::size_t bytes,
+                                    const std::function<void(std::byte*)>& fill) {
+  const std::string full_key = std::to_string(&node - model_->nodes.data()) + "/" + key;
+  const std::lock_guard lock(mutex_);
+  AlignedBuffer& buffer = buffers_[full_key];
+  if (!buffer.data()) {
+    AlignedBuffer fresh(bytes);
+    if (!fresh.data()) return nullptr;
+    fill(fresh.data());
+    buffer = std::move(fresh);
+  }
+  return buffer.data();
+}
+
+s64 Plan::tensor_bytes(const Model& model, int tensor) const {
+  const std::size_t i = static_cast<std::size_t>(tensor);
+  return (shapes[i].elements() * dtype_bits(model.tensors[i].dtype) + 7) / 8;
+}
+
+Result<std::unique_ptr<Plan>> Plan::make(PreparedModel& prepared, const std::vector<Shape>& input_shapes,
+                                         const std::vector<int>& observe, int threads) {
+  return Planner(prepared, observe, threads).make(input_shapes);
+}
+
+}  // namespace whit

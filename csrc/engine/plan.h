@@ -1,0 +1,80 @@
+#pragma once
+// What is decided before the first run: shapes, kernels, packed weights, and where every tensor lies.
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "ops/operator.h"
+
+namespace whit {
+
+/// A model with the CPU it will run on. Owns the packed weights; shared by all its sessions.
+class PreparedModel final : public ops::WeightCache {
+ public:
+  PreparedModel(std::shared_ptr<const Model> model, IsaSet isa) : model_(std::move(model)), isa_(isa) {}
+  const Model& model() const { return *model_; }
+  IsaSet isa() const { return isa_; }
+  /// Bytes of all packed weights made so far.
+  std::size_t packed_bytes() const;
+
+  const std::byte* get(const Node& node, const std::string& key, std::size_t bytes,
+                       const std::function<void(std::byte*)>& fill) override;
+
+ private:
+  std::shared_ptr<const Model> model_;
+  IsaSet isa_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, AlignedBuffer> buffers_;
+};
+
+/// Where a tensor's bytes are while a session runs.
+struct Placement {
+  enum class Kind : u8 {
+    none,      ///< never computed (an absent or unused tensor)
+    constant,  ///< the data of the model's tensor `index`
+    input,     ///< the caller's input buffer `index`
+    output,    ///< the caller's output buffer `index`
+    arena,     ///< at `offset` of the session's arena
+  };
+  Kind kind = Kind::none;
+  int index = -1;
+  s64 offset = 0;
+};
+
+struct PlannedNode {
+  const Node* node;
+  std::unique_ptr<ops::Operator> op;
+  s64 scratch_offset = 0;  ///< in the arena
+};
+
+/// A model planned for one set of input shapes. Immutable; a Session runs it.
+struct Plan {
+  std::vector<Shape> shapes;         ///< per tensor
+  std::vector<Placement> placement;  ///< per tensor
+  std::vector<PlannedNode> nodes;    ///< in the order of execution; views are left out
+  std::vector<int> outputs;          ///< tensors in the order of the caller's output buffers
+  std::vector<int> copied_outputs;   ///< positions in `outputs` whose bytes are copied after the run
+  s64 arena_bytes = 0;
+
+  /// Infers shapes, prepares every operator and places every tensor.
+  /// input_shapes: one per model input, complete. observe: tensors to hand out after the model's own outputs.
+  static Result<std::unique_ptr<Plan>> make(PreparedModel& prepared, const std::vector<Shape>& input_shapes,
+                                            const std::vector<int>& observe, int threads);
+
+  s64 tensor_bytes(const Model& model, int tensor) const;
+};
+
+/// Offsets for blocks that live from node `first` to node `last`, none overlapping another alive at the same time.
+/// Greedy by size: the largest block first, each at the lowest gap that is free for its lifetime (Pisarchyk and Lee,
+/// "Efficient Memory Management for Deep Neural Net Inference", 2020). Returns the bytes needed.
+struct ArenaBlock {
+  s64 bytes;
+  int first, last;
+  s64 offset = 0;
+};
+s64 place_blocks(std::vector<ArenaBlock>& blocks);
+
+}  // namespace whit

@@ -1,0 +1,85 @@
+#include "kernels/gemm_f32/gemm_f32.h"
+
+#include <algorithm>
+
+#include "kernels/gemm_f32/kernel.h"
+
+namespace whit::gemm_f32 {
+namespace {
+
+constexpr Kernel kKernels[] = {
+#define GEMM_F32_KERNEL(isa, function, mr, nr) {Isa::isa, #function, function, mr, nr},
+#include "kernels/gemm_f32/kernels.inc"
+#undef GEMM_F32_KERNEL
+};
+
+isize panel_stride(const Kernel& kernel, isize taps, isize k) { return (1 + taps * k) * kernel.nr; }
+
+/// Rows that are taken through all panels together: their lhs stays in the L2 cache of a small core while a panel is
+/// in L1, and the weights stream in once per block.
+isize block_rows(const Kernel& kernel, isize taps, isize k) {
+  constexpr isize kBlockBytes = 64 << 10;
+  const isize row_bytes = std::max<isize>(1, taps * k * static_cast<isize>(sizeof(f32)));
+  return std::max<isize>(1, kBlockBytes / row_bytes / kernel.mr) * kernel.mr;
+}
+
+}  // namespace
+
+std::span<const Kernel> kernels() { return kKernels; }
+
+const Kernel& select(const Problem& problem, IsaSet isa) {
+  const Kernel* best = nullptr;
+  for (const Kernel& kernel : kKernels) {
+    if (!isa.has(kernel.isa)) continue;
+    if (best && best->isa != kernel.isa) break;
+    if (!best || problem.n <= kernel.nr) best = &kernel;
+  }
+  return best ? *best : *std::prev(std::end(kKernels));
+}
+
+const char* name(const Kernel& kernel) { return kernel.name; }
+Isa isa(const Kernel& kernel) { return kernel.isa; }
+isize panel_columns(const Kernel& kernel) { return kernel.nr; }
+isize tile_rows(const Kernel& kernel) { return kernel.mr; }
+
+std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
+  return static_cast<std::size_t>(ceil_div(n, kernel.nr) * panel_stride(kernel, taps, k)) * sizeof(f32);
+}
+
+void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin, isize n_end) {
+  const isize nr = kernel.nr, depth = rhs.taps * rhs.k;
+  for (isize n = n_begin; n < n_end; n += nr) {
+    f32* panel = reinterpret_cast<f32*>(packed) + n / nr * panel_stride(kernel, rhs.taps, rhs.k);
+    const isize columns = std::min(nr, rhs.n - n);
+    std::fill_n(panel, nr, 0.0f);
+    if (rhs.bias) std::copy_n(rhs.bias + n, columns, panel);
+    panel += nr;
+    // A few k at a time, so that the lines being written stay in the cache over all columns.
+    constexpr isize kStep = 16;
+    for (isize k = 0; k < depth; k += kStep) {
+      const isize k_end = std::min(depth, k + kStep);
+      for (isize column = 0; column < nr; ++column) {
+        const f32* values = column < columns ? rhs.values + (n + column) * depth : nullptr;
+        for (isize i = k; i < k_end; ++i) panel[i * nr + column] = values ? values[i] : 0.0f;
+      }
+    }
+  }
+}
+
+void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isize n_begin, isize n_end) {
+  const isize block = block_rows(kernel, args.taps, args.k);
+  for (isize m = m_begin; m < m_end; m += block) {
+    const isize block_end = std::min(m_end, m + block);
+    if (block_end - m <= kernel.mr) {  // few rows: leave the walk over the panels to the kernel
+      kernel.function(args, m, block_end - m, n_begin, n_end);
+      continue;
+    }
+    for (isize n = n_begin; n < n_end; n += kernel.nr) {
+      const isize panel_end = std::min(n_end, n + kernel.nr);
+      for (isize row = m; row < block_end; row += kernel.mr)
+        kernel.function(args, row, std::min<isize>(kernel.mr, block_end - row), n, panel_end);
+    }
+  }
+}
+
+}  // namespace whit::gemm_f32

@@ -1,0 +1,224 @@
+// conv: three bodies behind one operator. Depthwise has its own kernels; everything else is a matrix product whose rows
+// are output pixels: read in place where a pixel needs one input pixel alone (1x1), else through a table of offsets
+// built once per plan (indirect GEMM, Dukhan, "The Indirect Convolution Algorithm", 2019), so there is no im2col buffer.
+
+#include <limits>
+
+#include "kernels/dwconv_f32/dwconv_f32.h"
+#include "kernels/dwconv_s8/dwconv_s8.h"
+#include "ops/conv_geometry.h"
+#include "ops/product.h"
+
+namespace whit::ops {
+namespace {
+
+class ConvBody {
+ public:
+  virtual ~ConvBody() = default;
+  virtual Status prepare(const PrepareContext& context, const ConvGeometry& geometry) = 0;
+  virtual const char* kernel_name() const = 0;
+  virtual void run(const RunContext& context) const = 0;
+};
+
+template <class Product>
+class ProductConv final : public ConvBody {
+ public:
+  using Element = typename Product::Element;
+
+  Status prepare(const PrepareContext& context, const ConvGeometry& geometry) override {
+    g_ = geometry;
+    out_element_bytes_ = dtype_bits(context.outputs[0].dtype()) / 8;
+    WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
+    rows_ = g_.is_pointwise() ? g_.images * g_.out_pixels() : g_.out_pixels();
+    const isize n = g_.out_channels / g_.group, k = g_.in_channels / g_.group;
+    groups_.resize(static_cast<std::size_t>(g_.group));
+    for (isize i = 0; i < g_.group; ++i)
+      WHIT_RETURN_IF_ERROR(groups_[static_cast<std::size_t>(i)].prepare(context, rows_, i * n, n, g_.taps(), k));
+    if (g_.is_pointwise()) return {};
+    pad_.assign(static_cast<std::size_t>(k), Product::padding(context.inputs[0]));
+    return build_offsets(context.node);
+  }
+
+  const char* kernel_name() const override { return groups_[0].kernel_name(); }
+
+  void run(const RunContext& context) const override {
+    const auto* x = reinterpret_cast<const Element*>(context.inputs[0]);
+    const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
+    const isize image_in = g_.in_pixels() * g_.in_channels;
+    const isize image_out = g_.out_pixels() * g_.out_channels;
+    const isize residual_element_bytes = static_cast<isize>(sizeof(Element));
+    const bool pointwise = g_.is_pointwise();
+    for (isize image = 0; image < (pointwise ? 1 : g_.images); ++image) {
+      for (isize i = 0; i < g_.group; ++i) {
+        const typename Product::Lhs lhs{x + image * image_in + i * (g_.in_channels / g_.group), g_.in_channels,
+                                        reinterpret_cast<const s32*>(offsets_.data()), pad_.data()};
+        groups_[static_cast<std::size_t>(i)].run(
+            lhs, rows_, epilogue_, residual ? residual + image * image_out * residual_element_bytes : nullptr,
+            g_.out_channels, context.outputs[0] + image * image_out * out_element_bytes_, out_element_bytes_,
+            g_.out_channels, context.pool);
+      }
+    }
+  }
+
+ private:
+  Status build_offsets(const Node& node) {
+    if (g_.in_pixels() * g_.in_channels > std::numeric_limits<s32>::max())
+      return node_error(node, Code::unsupported, "an input image of more than 2^31 elements");
+    offsets_ = AlignedBuffer(static_cast<std::size_t>(rows_ * g_.taps()) * sizeof(s32));
+    if (!offsets_.data()) return node_error(node, Code::out_of_memory, "no memory for the table of input offsets");
+    s32* offset = reinterpret_cast<s32*>(offsets_.data());
+    for (isize y = 0; y < g_.out_h; ++y)
+      for (isize x = 0; x < g_.out_w; ++x)
+        for (isize i = 0; i < g_.kernel_h; ++i)
+          for (isize j = 0; j < g_.kernel_w; ++j) {
+            const isize in_y = y * g_.stride_h + i * g_.dilation_h - g_.pad_top;
+            const isize in_x = x * g_.stride_w + j * g_.dilation_w - g_.pad_left;
+            const bool inside = in_y >= 0 && in_y < g_.in_h && in_x >= 0 && in_x < g_.in_w;
+            *offset++ = inside ? static_cast<s32>((in_y * g_.in_w + in_x) * g_.in_channels) : -1;
+          }
+    return {};
+  }
+
+  ConvGeometry g_{};
+  isize rows_ = 0, out_element_bytes_ = 0;
+  typename Product::EpilogueParams epilogue_;
+  std::vector<PackedProduct<Product>> groups_;
+  AlignedBuffer offsets_;
+  std::vector<Element> pad_;
+};
+
+/// The depthwise families behind the names that DepthwiseConv uses.
+struct DepthwiseS8 {
+  using Element = s8;
+  using Product = ProductS8;
+  using Kernel = dwconv_s8::Kernel;
+  using Geometry = dwconv_s8::Geometry;
+  using Args = dwconv_s8::Args;
+  static const Kernel& select(const Geometry& geometry, IsaSet isa) { return dwconv_s8::select(geometry, isa); }
+  static std::size_t packed_bytes(const Kernel& kernel, isize channels, isize taps) {
+    return dwconv_s8::packed_bytes(kernel, channels, taps);
+  }
+  static void pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize channels, isize taps,
+                   std::byte* out) {
+    const s32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<s32>() : nullptr;
+    dwconv_s8::pack(kernel, {inputs[1].constant<s8>(), bias, channels, taps, inputs[0].quantization().zero_point[0]},
+                    out);
+  }
+};
+
+struct DepthwiseF32 {
+  using Element = f32;
+  using Product = ProductF32;
+  using Kernel = dwconv_f32::Kernel;
+  using Geometry = dwconv_f32::Geometry;
+  using Args = dwconv_f32::Args;
+  static const Kernel& select(const Geometry& geometry, IsaSet isa) { return dwconv_f32::select(geometry, isa); }
+  static std::size_t packed_bytes(const Kernel& kernel, isize channels, isize taps) {
+    return dwconv_f32::packed_bytes(kernel, channels, taps);
+  }
+  static void pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize channels, isize taps,
+                   std::byte* out) {
+    const f32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<f32>() : nullptr;
+    std::vector<f32> values(static_cast<std::size_t>(channels * taps));
+    dequantize_weights(inputs[1], values.data());
+    dwconv_f32::pack(kernel, {values.data(), bias, channels, taps}, out);
+  }
+};
+
+template <class Depthwise>
+class DepthwiseConv final : public ConvBody {
+ public:
+  using Element = typename Depthwise::Element;
+
+  Status prepare(const PrepareContext& context, const ConvGeometry& g) override {
+    images_ = g.images;
+    geometry_ = {g.in_h,     g.in_w,     g.in_channels, g.kernel_h, g.kernel_w, g.stride_h, g.stride_w,
+                 g.dilation_h, g.dilation_w, g.pad_top,     g.pad_left, g.out_h,    g.out_w};
+    out_element_bytes_ = dtype_bits(context.outputs[0].dtype()) / 8;
+    WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
+    kernel_ = &Depthwise::select(geometry_, context.isa);
+    const std::size_t bytes = Depthwise::packed_bytes(*kernel_, g.in_channels, g.taps());
+    packed_ = context.weights.get(context.node, kernel_name(), bytes, [&](std::byte* out) {
+      Depthwise::pack(*kernel_, context.inputs, g.in_channels, g.taps(), out);
+    });
+    if (!packed_) return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
+    pad_.assign(static_cast<std::size_t>(g.in_channels), Depthwise::Product::padding(context.inputs[0]));
+    return {};
+  }
+
+  const char* kernel_name() const override { return name(*kernel_); }
+
+  void run(const RunContext& context) const override {
+    const isize channels = geometry_.channels;
+    const isize image_in = geometry_.in_h * geometry_.in_w * channels, row_out = geometry_.out_w * channels;
+    const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
+    for (isize image = 0; image < images_; ++image) {
+      const isize first = image * geometry_.out_h * row_out;
+      typename Depthwise::Args args{};
+      args.geometry = geometry_;
+      args.in = reinterpret_cast<const Element*>(context.inputs[0]) + image * image_in;
+      args.pad = pad_.data();
+      args.packed = packed_;
+      args.epilogue =
+          epilogue_.at(residual ? residual + first * static_cast<isize>(sizeof(Element)) : nullptr, channels);
+      args.out = reinterpret_cast<decltype(args.out)>(context.outputs[0] + first * out_element_bytes_);
+      args.out_stride = channels;
+      context.pool.parallel_for(geometry_.out_h, 1,
+                                [&](isize begin, isize end, int) { dwconv_run(*kernel_, args, begin, end); });
+    }
+  }
+
+ private:
+  static void dwconv_run(const dwconv_s8::Kernel& kernel, const dwconv_s8::Args& args, isize begin, isize end) {
+    dwconv_s8::run(kernel, args, begin, end);
+  }
+  static void dwconv_run(const dwconv_f32::Kernel& kernel, const dwconv_f32::Args& args, isize begin, isize end) {
+    dwconv_f32::run(kernel, args, begin, end);
+  }
+
+  typename Depthwise::Geometry geometry_{};
+  isize images_ = 0, out_element_bytes_ = 0;
+  const typename Depthwise::Kernel* kernel_ = nullptr;
+  const std::byte* packed_ = nullptr;
+  typename Depthwise::Product::EpilogueParams epilogue_;
+  std::vector<Element> pad_;
+};
+
+class Conv final : public Operator {
+ public:
+  Status infer(const Node& node, std::span<const TensorInfo> inputs, std::span<Shape> outputs) override {
+    WHIT_RETURN_IF_ERROR(infer_conv(node, inputs[0].shape, inputs[1].shape, &geometry_, &outputs[0]));
+    WHIT_RETURN_IF_ERROR(check_constant_bias(node, inputs, geometry_.out_channels));
+    return check_residual_shape(node, inputs, outputs[0]);
+  }
+
+  Status prepare(const PrepareContext& context) override {
+    const bool integer = context.inputs[0].dtype() == DType::s8;
+    if (geometry_.is_depthwise()) {
+      if (integer)
+        body_ = std::make_unique<DepthwiseConv<DepthwiseS8>>();
+      else
+        body_ = std::make_unique<DepthwiseConv<DepthwiseF32>>();
+    } else {
+      if (integer)
+        body_ = std::make_unique<ProductConv<ProductS8>>();
+      else
+        body_ = std::make_unique<ProductConv<ProductF32>>();
+    }
+    WHIT_RETURN_IF_ERROR(body_->prepare(context, geometry_));
+    kernel_ = body_->kernel_name();
+    return {};
+  }
+
+  void run(const RunContext& context) const override { body_->run(context); }
+
+ private:
+  ConvGeometry geometry_{};
+  std::unique_ptr<ConvBody> body_;
+};
+
+}  // namespace
+
+std::unique_ptr<Operator> make_conv(const Node&) { return std::make_unique<Conv>(); }
+
+}  // namespace whit::ops

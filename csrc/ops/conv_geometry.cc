@@ -1,0 +1,74 @@
+#include "ops/conv_geometry.h"
+
+namespace whit::ops {
+namespace {
+
+// Bounds every attribute so that the arithmetic below cannot overflow; no real convolution comes near it.
+constexpr s64 kMaxAttribute = 1 << 20;
+
+Status check_list(const Node& node, const char* name, std::size_t wanted, s64 least) {
+  const std::vector<s64>& values = node.attributes.integers(name);
+  if (values.size() != wanted)
+    return node_error(node, Code::shape, "%s has %zu elements instead of %zu", name, values.size(), wanted);
+  for (s64 value : values) {
+    if (value < least || value > kMaxAttribute)
+      return node_error(node, Code::shape, "%s contains %lld", name, static_cast<long long>(value));
+  }
+  return {};
+}
+
+isize output_size(isize in, isize kernel, isize stride, isize dilation, isize pad_begin, isize pad_end) {
+  const isize span = in + pad_begin + pad_end - (dilation * (kernel - 1) + 1);
+  return span < 0 ? 0 : span / stride + 1;
+}
+
+}  // namespace
+
+Status infer_conv(const Node& node, const Shape& x, const Shape& w, ConvGeometry* geometry, Shape* out_shape) {
+  const int rank = x.rank();
+  if (rank != w.rank() || (rank != 3 && rank != 4))
+    return node_error(node, Code::shape, "x %s and weights %s must both have 3 or 4 axes", x.text().c_str(),
+                      w.text().c_str());
+  const bool flat = rank == 3;
+  const std::size_t spatial = flat ? 1 : 2;
+  WHIT_RETURN_IF_ERROR(check_list(node, "strides", spatial, 1));
+  WHIT_RETURN_IF_ERROR(check_list(node, "dilations", spatial, 1));
+  WHIT_RETURN_IF_ERROR(check_list(node, "pads", 2 * spatial, 0));
+  for (int i = 0; i < rank; ++i) {
+    if (w[i] < 1 || x[i] < 1 || (i > 0 && i + 1 < rank && w[i] > kMaxAttribute))
+      return node_error(node, Code::shape, "x %s or weights %s: a size is out of range", x.text().c_str(),
+                        w.text().c_str());
+  }
+  const std::vector<s64>&strides = node.attributes.integers("strides"),
+             &dilations = node.attributes.integers("dilations"), &pads = node.attributes.integers("pads");
+  ConvGeometry& g = *geometry;
+  g.images = x[0];
+  g.in_h = flat ? 1 : x[1];
+  g.in_w = x[rank - 2];
+  g.in_channels = x[rank - 1];
+  g.out_channels = w[0];
+  g.kernel_h = flat ? 1 : w[1];
+  g.kernel_w = w[rank - 2];
+  g.stride_h = flat ? 1 : strides[0];
+  g.stride_w = strides[spatial - 1];
+  g.dilation_h = flat ? 1 : dilations[0];
+  g.dilation_w = dilations[spatial - 1];
+  g.pad_top = flat ? 0 : pads[0];
+  g.pad_left = pads[spatial - 1];
+  g.pad_bottom = flat ? 0 : pads[2];
+  g.pad_right = pads[2 * spatial - 1];
+  g.group = node.attributes.integer("group");
+  if (g.group < 1 || g.in_channels % g.group != 0 || g.out_channels % g.group != 0 ||
+      w[rank - 1] != g.in_channels / g.group)
+    return node_error(node, Code::shape, "x %s, weights %s and group %lld do not fit together", x.text().c_str(),
+                      w.text().c_str(), static_cast<long long>(g.group));
+  g.out_h = output_size(g.in_h, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top, g.pad_bottom);
+  g.out_w = output_size(g.in_w, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, g.pad_right);
+  if (g.out_h < 1 || g.out_w < 1)
+    return node_error(node, Code::shape, "the kernel of weights %s is larger than the padded input %s",
+                      w.text().c_str(), x.text().c_str());
+  *out_shape = flat ? Shape{g.images, g.out_w, g.out_channels} : Shape{g.images, g.out_h, g.out_w, g.out_channels};
+  return {};
+}
+
+}  // namespace whit::ops

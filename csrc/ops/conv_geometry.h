@@ -1,0 +1,28 @@
+#pragma once
+// Sizes of a convolution, checked. A 1-D convolution is a 2-D one of height 1.
+
+#include "ops/operator.h"
+
+namespace whit::ops {
+
+struct ConvGeometry {
+  isize images, in_h, in_w, in_channels, out_h, out_w, out_channels, group;
+  isize kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+  isize pad_top, pad_left, pad_bottom, pad_right;
+
+  isize taps() const { return kernel_h * kernel_w; }
+  isize in_pixels() const { return in_h * in_w; }
+  isize out_pixels() const { return out_h * out_w; }
+  bool is_depthwise() const { return group == in_channels && group == out_channels && group > 1; }
+  /// Output pixel i reads input pixel i alone.
+  bool is_pointwise() const {
+    return taps() == 1 && stride_h == 1 && stride_w == 1 && pad_top == 0 && pad_left == 0 && pad_bottom == 0 &&
+           pad_right == 0;
+  }
+};
+
+/// From x [n, (h,) w, c], w [o, (kh,) kw, c / group] and the attributes strides, dilations, pads and group.
+/// out_shape gets [n, (out_h,) out_w, o].
+Status infer_conv(const Node& node, const Shape& x, const Shape& w, ConvGeometry* geometry, Shape* out_shape);
+
+}  // namespace whit::ops

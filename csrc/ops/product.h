@@ -1,0 +1,151 @@
+#pragma once
+// gemm_s8 and gemm_f32 behind one set of names, so that conv and gemm are written once for both.
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "kernels/gemm_f32/gemm_f32.h"
+#include "kernels/gemm_s8/gemm_s8.h"
+#include "ops/epilogue_params.h"
+
+namespace whit::ops {
+
+struct ProductS8 {
+  using Element = s8;
+  using Kernel = gemm_s8::Kernel;
+  using Lhs = gemm_s8::Lhs;
+  using EpilogueParams = EpilogueParamsS8;
+
+  static const Kernel& select(isize m, isize n, isize taps, isize k, IsaSet isa) {
+    return gemm_s8::select({m, n, taps, k}, isa);
+  }
+  static std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
+    return gemm_s8::packed_bytes(kernel, n, taps, k);
+  }
+  /// What a padding pixel holds.
+  static s8 padding(const TensorInfo& x) { return static_cast<s8>(x.quantization().zero_point[0]); }
+  static void pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
+                   std::byte* out) {
+    const s32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<s32>() + first : nullptr;
+    const s8* values = inputs[1].constant<s8>() + first * taps * k;
+    gemm_s8::pack(kernel, {values, bias, n, taps, k, inputs[0].quantization().zero_point[0]}, out, 0, n);
+  }
+  static void run(const Kernel& kernel, const Lhs& lhs, const std::byte* packed, isize n, isize taps, isize k,
+                  const EpilogueS8& epilogue, std::byte* out, isize out_stride, isize m_begin, isize m_end,
+                  isize n_begin, isize n_end) {
+    gemm_s8::run(kernel, {lhs, packed, n, taps, k, epilogue, out, out_stride}, m_begin, m_end, n_begin, n_end);
+  }
+  /// The epilogue for the channels that begin at `first`.
+  static EpilogueS8 epilogue_at(const EpilogueParamsS8& params, const std::byte* residual, isize stride, isize first) {
+    EpilogueS8 epilogue = params.at(residual, stride);
+    epilogue.scale += first;
+    if (epilogue.residual) epilogue.residual += first;
+    return epilogue;
+  }
+};
+
+struct ProductF32 {
+  using Element = f32;
+  using Kernel = gemm_f32::Kernel;
+  using Lhs = gemm_f32::Lhs;
+  using EpilogueParams = EpilogueParamsF32;
+
+  static const Kernel& select(isize m, isize n, isize taps, isize k, IsaSet isa) {
+    return gemm_f32::select({m, n, taps, k}, isa);
+  }
+  static std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
+    return gemm_f32::packed_bytes(kernel, n, taps, k);
+  }
+  static f32 padding(const TensorInfo&) { return 0; }
+  static void pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
+                   std::byte* out) {
+    const f32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<f32>() + first : nullptr;
+    std::vector<f32> expanded;
+    const f32* values = nullptr;
+    if (inputs[1].dtype() == DType::f32) {
+      values = inputs[1].constant<f32>();
+    } else {
+      expanded.resize(static_cast<std::size_t>(inputs[1].shape.elements()));
+      dequantize_weights(inputs[1], expanded.data());
+      values = expanded.data();
+    }
+    gemm_f32::pack(kernel, {values + first * taps * k, bias, n, taps, k}, out, 0, n);
+  }
+  static void run(const Kernel& kernel, const Lhs& lhs, const std::byte* packed, isize n, isize taps, isize k,
+                  const EpilogueF32& epilogue, std::byte* out, isize out_stride, isize m_begin, isize m_end,
+                  isize n_begin, isize n_end) {
+    gemm_f32::run(kernel, {lhs, packed, n, taps, k, epilogue, reinterpret_cast<f32*>(out), out_stride}, m_begin, m_end,
+                  n_begin, n_end);
+  }
+  static EpilogueF32 epilogue_at(const EpilogueParamsF32& params, const std::byte* residual, isize stride, isize first) {
+    EpilogueF32 epilogue = params.at(residual, stride);
+    if (epilogue.residual) epilogue.residual += first;
+    return epilogue;
+  }
+};
+
+/// Output channels [first, first + n) of w = [channels, taps, k] packed for one kernel. Rows of the lhs come from the
+/// caller at run time.
+template <class Product>
+class PackedProduct {
+ public:
+  /// Chooses the kernel for about `m` rows (0: any) and packs. bias and w must be constants, checked by fill_epilogue
+  /// and check_constant_bias.
+  Status prepare(const PrepareContext& context, isize m, isize first, isize n, isize taps, isize k) {
+    kernel_ = &Product::select(m, n, taps, k, context.isa);
+    n_ = n, taps_ = taps, k_ = k, first_ = first;
+    const std::size_t bytes = Product::packed_bytes(*kernel_, n, taps, k);
+    const std::string key = std::string(kernel_name()) + "/" + std::to_string(first);
+    packed_ = context.weights.get(context.node, key, bytes, [&](std::byte* out) {
+      Product::pack(*kernel_, context.inputs, first, n, taps, k, out);
+    });
+    if (!packed_) return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
+    return {};
+  }
+
+  const char* kernel_name() const { return name(*kernel_); }
+
+  /// out[i][first + j] for rows [0, m); `out` and `residual` point to row 0, channel 0.
+  void run(const typename Product::Lhs& lhs, isize m, const typename Product::EpilogueParams& params,
+           const std::byte* residual, isize residual_stride, std::byte* out, isize out_element_bytes, isize out_stride,
+           ThreadPool& pool) const {
+    const auto epilogue = Product::epilogue_at(params, residual, residual_stride, first_);
+    std::byte* target = out + first_ * out_element_bytes;
+    const isize rows = tile_rows(*kernel_), columns = panel_columns(*kernel_);
+    if (ceil_div(m, rows) >= pool.threads() || n_ <= columns) {
+      pool.parallel_for(m, rows, [&](isize begin, isize end, int) {
+        Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, begin, end, 0, n_);
+      });
+    } else {
+      pool.parallel_for(n_, columns, [&](isize begin, isize end, int) {
+        Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, 0, m, begin, end);
+      });
+    }
+  }
+
+ private:
+  const typename Product::Kernel* kernel_ = nullptr;
+  const std::byte* packed_ = nullptr;
+  isize n_ = 0, taps_ = 0, k_ = 0, first_ = 0;
+};
+
+/// The bias of a product is packed with the weights, so it must be known when the plan is made.
+inline Status check_constant_bias(const Node& node, std::span<const TensorInfo> inputs, isize n) {
+  if (inputs.size() < 3 || !inputs[2].present()) return {};
+  if (!inputs[2].is_constant())
+    return node_error(node, Code::unsupported, "bias '%s' must be a constant", tensor_name(inputs[2]));
+  if (inputs[2].shape.rank() != 1 || inputs[2].shape[0] != n)
+    return node_error(node, Code::shape, "bias '%s' must have shape [%lld]; it has %s", tensor_name(inputs[2]),
+                      static_cast<long long>(n), inputs[2].shape.text().c_str());
+  return {};
+}
+
+/// The residual of a product is added element by element.
+inline Status check_residual_shape(const Node& node, std::span<const TensorInfo> inputs, const Shape& output) {
+  if (inputs.size() < 4 || !inputs[3].present() || inputs[3].shape == output) return {};
+  return node_error(node, Code::shape, "residual '%s' has shape %s, the output has %s", tensor_name(inputs[3]),
+                    inputs[3].shape.text().c_str(), output.text().c_str());
+}
+
+}  // namespace whit::ops
