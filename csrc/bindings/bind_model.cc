@@ -230,7 +230,7 @@ class PySession {
                                               describe(array) + " (convert it with .astype())");
     if (array.ndim() > Shape::kMaxRank)
       raise_error(Code::shape, "input '" + input.name + "': got " + describe(array));
-    constexpr int kPlain = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+    constexpr int kPlain = static_cast<int>(py::array::c_style) | static_cast<int>(py::detail::npy_api::NPY_ARRAY_ALIGNED_);
     if ((array.flags() & kPlain) == kPlain) return array;
     return py::array::ensure(array.attr("copy")("C"), py::array::c_style);
   }

@@ -1,5 +1,7 @@
 // What does not belong to a model: operators, CPU, threads, checksums.
 
+#include <span>
+
 #include "base/crc32c.h"
 #include "base/isa.h"
 #include "base/thread_pool.h"
@@ -76,7 +78,7 @@ void bind_system(py::module_& module) {
       "crc32c",
       [](const py::bytes& data, u32 crc) {
         const std::string_view view = data;
-        return crc32c(view.data(), view.size(), crc);
+        return crc32c(std::as_bytes(std::span(view)), crc);
       },
       py::arg("data"), py::arg("crc") = 0);
 }

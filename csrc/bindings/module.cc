@@ -10,6 +10,7 @@ const char* exception_name(Code code) {
     case Code::version: return "VersionError";
     case Code::unsupported: return "UnsupportedOperatorError";
     case Code::shape: return "ShapeError";
+    case Code::io: return "FileError";
     default: return "WhitError";
   }
 }

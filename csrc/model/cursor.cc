@@ -48,9 +48,7 @@ void Cursor::fail(const Status& status, u64 offset) {
   if (ok()) status_ = at_offset(offset, status);
 }
 
-void Cursor::too_short(const char* what) {
-  fail(error(Code::format, "the section ends within the %s", what));
-}
+void Cursor::too_short(const char* what) { fail(error(Code::format, "the section ends within the %s", what)); }
 
 std::string quoted(std::string_view text) {
   constexpr std::size_t kShown = 120;

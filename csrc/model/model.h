@@ -78,6 +78,7 @@ class MappedFile;  // reader.cc
 
 /// A loaded file. Nodes stand in an order in which they can run; every tensor has at most one producer.
 struct Model {
+  std::string name;  ///< of the graph; may be empty
   std::vector<Tensor> tensors;
   std::vector<Node> nodes;
   std::vector<int> inputs, outputs;

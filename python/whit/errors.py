@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "CalibrationError",
+    "FileError",
     "FormatError",
     "InvalidArgumentError",
     "RecipeError",
@@ -24,6 +25,10 @@ class InvalidArgumentError(WhitError, ValueError):
 
 class ShapeError(WhitError, ValueError):
     """Shapes do not fit together."""
+
+
+class FileError(WhitError, OSError):
+    """A file that cannot be read or written: it is not there, is a directory, or the system refuses."""
 
 
 class FormatError(WhitError):

@@ -68,7 +68,8 @@ void run(const Pad& pad, const std::byte* in, std::byte* out, isize begin, isize
     }
     const std::byte* from = in + offset;
     const auto side = [&](isize first, isize count) {  // output indices relative to the input's first element
-      if (pad.mode == PadMode::constant) return fill(to + (pad.before[last] + first) * bytes, count * bytes, pad.value, pad.value_bytes);
+      if (pad.mode == PadMode::constant)
+        return fill(to + (pad.before[last] + first) * bytes, count * bytes, pad.value, pad.value_bytes);
       for (isize i = first; i < first + count; ++i)
         copy_run(to + (pad.before[last] + i) * bytes, from + source(pad.mode, i, size) * bytes, bytes);
     };

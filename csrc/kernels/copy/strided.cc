@@ -95,7 +95,8 @@ void run_units(const Plan& plan, const std::byte* in, std::byte* out, isize begi
       case Path::transpose: {
         const isize size = static_cast<isize>(sizeof(T));
         transpose_block<T>(from + first * size, view.strides[last - 1], to + first * plan.out_strides[last],
-                           plan.out_strides[last], view.sizes[last - 1], std::min(plan.block, view.sizes[last] - first));
+                           plan.out_strides[last], view.sizes[last - 1],
+                           std::min(plan.block, view.sizes[last] - first));
         break;
       }
     }

@@ -21,14 +21,14 @@ struct Geometry {
 struct Kernel;
 
 std::span<const Kernel> kernels();
-/// Pure. Only kernel and stride sizes and channels matter, so weights are packed once for all image sizes.
+/// Pure. Only kernel, stride and dilation matter, so weights are packed once for all image sizes.
 const Kernel& select(const Geometry& geometry, IsaSet isa);
 const char* name(const Kernel& kernel);
 Isa isa(const Kernel& kernel);
 
 struct Rhs {
   const f32* values;  ///< [channels][kernel_h * kernel_w]
-  const f32* bias;   ///< [channels], or null
+  const f32* bias;    ///< [channels], or null
   isize channels, taps;
 };
 
@@ -39,11 +39,11 @@ void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed);
 struct Args {
   Geometry geometry;
   const f32* in;
-  const f32* pad;  ///< channels elements that hold the input's zero point (padding pixels)
+  const f32* pad;  ///< channels zeros (padding pixels)
   const std::byte* packed;
-  EpilogueF32 epilogue;  ///< residual_stride and out_stride go from pixel to pixel; scale is [channels]
-  void* out;
-  isize out_stride;
+  EpilogueF32 epilogue;  ///< residual_stride goes from pixel to pixel
+  f32* out;
+  isize out_stride;  ///< elements from pixel to pixel
 };
 
 /// Computes output rows [row_begin, row_end). Reads nothing outside in[in_h][in_w][channels] and pad[channels].

@@ -19,7 +19,9 @@ struct Problem {
 
 struct Kernel;
 
+/// Every kernel of this build, in order of preference.
 std::span<const Kernel> kernels();
+/// The kernel for this problem on a CPU with these ISA levels. Pure. Every packed layout serves any m.
 const Kernel& select(const Problem& problem, IsaSet isa);
 const char* name(const Kernel& kernel);
 Isa isa(const Kernel& kernel);
@@ -30,13 +32,17 @@ struct Rhs {
   isize n, taps, k;
 };
 
+/// Columns per panel of the packed layout; column ranges given to pack() and run() start on a multiple of it.
 isize panel_columns(const Kernel& kernel);
+/// Rows per tile; row ranges given to run() best start on a multiple of it.
 isize tile_rows(const Kernel& kernel);
 std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k);
+/// Packs the panels of columns [n_begin, n_end) into `packed`, which is 64-byte aligned and holds packed_bytes().
+/// Panels may be packed by several threads at once.
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin, isize n_end);
 
-/// Row i, tap t is k floats at  base + i * row_stride,  or at  base + offsets[i * taps + t]  (in elements) where that
-/// offset is >= 0, else at `pad` (k zeros). Kernels read those k floats and not one more.
+/// Row i, tap t is k floats at  base + i * row_stride  (offsets null, taps 1), or at  base + offsets[i * taps + t]
+/// (in elements) where that offset is >= 0, else at `pad` (k zeros). Kernels read those k floats and not one more.
 struct Lhs {
   const f32* base;
   isize row_stride;  ///< elements
@@ -53,6 +59,8 @@ struct Args {
   isize out_stride;
 };
 
+/// Computes rows [m_begin, m_end) x columns [n_begin, n_end). Needs no scratch, allocates nothing. The residual may be
+/// the output itself.
 void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isize n_begin, isize n_end);
 
 }  // namespace whit::gemm_f32

@@ -41,8 +41,7 @@ void gemm_f32_4x4_scalar(const Args& args, isize m, isize rows, isize n, isize n
           for (isize j = 0; j < kColumns; ++j) acc[j] = acc[j] + a[k] * rhs[j];
       }
       for (isize j = 0; j < columns; ++j) {
-        const f32* residual =
-            epilogue.residual ? epilogue.residual + row * epilogue.residual_stride + n + j : nullptr;
+        const f32* residual = epilogue.residual ? epilogue.residual + row * epilogue.residual_stride + n + j : nullptr;
         args.out[row * args.out_stride + n + j] = finish(epilogue, acc[j], residual);
       }
     }

@@ -29,39 +29,30 @@ void tile(const Args& args, isize m, isize n, isize columns, isize nr) {
   }
   rhs += nr;
 
-  const f32* lhs[R];
-  if (args.lhs.offsets) {
-    const s32* offsets = args.lhs.offsets + m * args.taps;
-    for (isize t = 0; t < args.taps; ++t, ++offsets) {
-      WHIT_UNROLL for (int r = 0; r < R; ++r) {
-        const s32 offset = offsets[r * args.taps];
+  for (isize t = 0; t < args.taps; ++t) {
+    const f32* lhs[R];
+    WHIT_UNROLL for (int r = 0; r < R; ++r) {
+      if (args.lhs.offsets) {
+        const s32 offset = args.lhs.offsets[(m + r) * args.taps + t];
         lhs[r] = offset >= 0 ? args.lhs.base + offset : args.lhs.pad;
+      } else {
+        lhs[r] = args.lhs.base + (m + r) * args.lhs.row_stride;
       }
-      rhs = accumulate<R, N, P>(acc, lhs, rhs, panel_stride, nr, args.k);
     }
-  } else {
-    WHIT_UNROLL for (int r = 0; r < R; ++r) lhs[r] = args.lhs.base + (m + r) * args.lhs.row_stride;
-    accumulate<R, N, P>(acc, lhs, rhs, panel_stride, nr, args.k);
+    rhs = accumulate<R, N, P>(acc, lhs, rhs, panel_stride, nr, args.k);
   }
 
   const EpilogueF32& epilogue = args.epilogue;
-  WHIT_UNROLL for (int r = 0; r < R; ++r) {
-    f32* out = args.out + (m + r) * args.out_stride + n;
-    const f32* residual = epilogue.residual ? epilogue.residual + (m + r) * epilogue.residual_stride + n : nullptr;
-    WHIT_UNROLL for (int v = 0; v < P * N; ++v) {
-      const int column = v * Vector::kLanes;
-      const isize left = columns - column;
-      finish(epilogue, acc[r][v], residual ? residual + column : nullptr, out + column,
-             left < Vector::kLanes ? static_cast<int>(left) : Vector::kLanes);
-    }
-  }
+  finish(epilogue, acc, R, static_cast<int>(columns - (P * N - 1) * Vector::kLanes),
+         epilogue.residual ? epilogue.residual + m * epilogue.residual_stride + n : nullptr,
+         args.out + m * args.out_stride + n, args.out_stride);
 }
 
-/// The last panel of fewer columns than nr: only as many vectors as it needs.
+/// A tile of one panel, with only as many vectors as its columns need.
 template <int R, int N>
-void last_tile(const Args& args, isize m, isize n, isize columns, isize nr) {
+void panel_tile(const Args& args, isize m, isize n, isize columns, isize nr) {
   if constexpr (N > 1) {
-    if (columns <= (N - 1) * Vector::kLanes) return last_tile<R, N - 1>(args, m, n, columns, nr);
+    if (columns <= (N - 1) * Vector::kLanes) return panel_tile<R, N - 1>(args, m, n, columns, nr);
   }
   tile<R, N, 1>(args, m, n, columns, nr);
 }
@@ -78,8 +69,7 @@ void strip(const Args& args, isize m, isize rows, isize n, isize n_end) {
   if constexpr (kPanels > 1) {
     for (; n + kPanels * nr <= n_end; n += kPanels * nr) tile<R, N, kPanels>(args, m, n, kPanels * nr, nr);
   }
-  for (; n + nr <= n_end; n += nr) tile<R, N, 1>(args, m, n, nr, nr);
-  if (n < n_end) last_tile<R, N>(args, m, n, n_end - n, nr);
+  for (; n < n_end; n += nr) panel_tile<R, N>(args, m, n, n_end - n < nr ? n_end - n : nr, nr);
 }
 
 }  // namespace

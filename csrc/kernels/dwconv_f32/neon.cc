@@ -1,0 +1,27 @@
+// NEON: 32 registers.
+
+#include "kernels/simd_f32/neon.h"
+// after the vector
+#include "kernels/dwconv_f32/tile.h"
+
+namespace whit::dwconv_f32 {
+
+void dwconv_f32_3x3s1_neon(const Args& args, isize row_begin, isize row_end) {
+  tiles<3, 1, 2, 4>(args, row_begin, row_end);
+}
+
+void dwconv_f32_3x3s2_neon(const Args& args, isize row_begin, isize row_end) {
+  tiles<3, 2, 1, 4>(args, row_begin, row_end);
+}
+
+void dwconv_f32_5x5s1_neon(const Args& args, isize row_begin, isize row_end) {
+  tiles<5, 1, 1, 4>(args, row_begin, row_end);
+}
+
+void dwconv_f32_5x5s2_neon(const Args& args, isize row_begin, isize row_end) {
+  tiles<5, 2, 1, 4>(args, row_begin, row_end);
+}
+
+void dwconv_f32_any_neon(const Args& args, isize row_begin, isize row_end) { any(args, row_begin, row_end); }
+
+}  // namespace whit::dwconv_f32

@@ -1,0 +1,196 @@
+"""Which operators of a graph compute in s8, which tensors are quantised for them, and which of these share a range.
+
+Operators fall into four kinds (csrc/model/op_list.inc has their kernels):
+
+* products (conv, conv_transpose, gemm with constant weights) are why a model is quantised at all;
+* rescaling operators have a quantisation on each side: add, sub, mul, unary functions (tables), average_pool,
+  reduce_mean;
+* sharing operators move or select values, so inputs and outputs have one quantisation: movement, max_pool, resize, ...;
+* everything else runs in f32.
+
+An operator that is no product computes in s8 only between s8 neighbours: something before it must be s8 already (or an
+input of the graph) and a product must follow. So softmax or sigmoid at the end, and what leads there from the last
+product, stay f32, and that product writes f32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from whit.compression.ranges import activation_quantization, quantize_values
+from whit.compression.recipe import Recipe
+from whit.ir import Graph, Node
+
+__all__ = ["PRODUCTS", "Plan", "data_inputs", "make_plan", "observed"]
+
+PRODUCTS = frozenset({"conv", "conv_transpose", "gemm"})
+_BINARY = frozenset({"add", "sub", "mul"})
+_RESCALING = _BINARY | {
+    *("average_pool", "reduce_mean", "clip", "leaky_relu", "elu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish"),
+    *("silu", "gelu", "erf", "softplus", "abs", "neg"),
+}
+_SHARING = frozenset(
+    {
+        *("max_pool", "reduce_max", "reduce_min", "resize", "pad", "slice", "concat", "split", "gather", "reshape"),
+        *("squeeze", "unsqueeze", "transpose", "expand", "depth_to_space"),
+    }
+)
+#: Longer sums of products of s8 could leave s32.
+_MAX_SUM_LENGTH = 1 << 15
+#: Constants whose quantisation is noisier than this (signal to noise, power ratio; 30 dB) keep their operator in f32.
+_MIN_CONSTANT_SNR = 1e3
+
+
+@dataclass
+class Plan:
+    """What `quantize` will do.
+
+    Attributes:
+        nodes: operators that compute in s8.
+        groups: quantised tensor -> the tensor that names its group; a group has one quantisation.
+        sources: group -> the tensors whose values span it (the others of the group only repeat these).
+        fixed: group -> values that the range must hold whatever was observed (padding).
+        reasons: node name -> why an operator stays in f32.
+    """
+
+    nodes: set[Node] = field(default_factory=set)
+    groups: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, list[str]] = field(default_factory=dict)
+    fixed: dict[str, list[float]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def data_inputs(node: Node) -> list[int]:
+    """Positions of the inputs that hold activations (not weights, bias or indices)."""
+    if node.op in PRODUCTS:
+        return [index for index in (0, 3) if index < len(node.inputs) and node.inputs[index]]
+    if node.op in _BINARY or node.op == "concat":
+        return [index for index, name in enumerate(node.inputs) if name]
+    return [0]
+
+
+def make_plan(graph: Graph, recipe: Recipe) -> Plan:
+    """Decides for an optimised f32 graph; changes nothing."""
+    plan = Plan()
+    consumers: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for name in set(node.inputs):
+            consumers.setdefault(name, []).append(node)
+    _choose_nodes(graph, recipe, plan, consumers)
+    _group_tensors(graph, plan, consumers)
+    return plan
+
+
+def _choose_nodes(graph: Graph, recipe: Recipe, plan: Plan, consumers: dict[str, list[Node]]) -> None:
+    candidates: set[Node] = set()
+    for node in reversed(graph.nodes):
+        reason = _reason_against(graph, node, recipe)
+        if reason is not None:
+            plan.reasons[node.name] = reason
+        elif node.op in PRODUCTS or any(
+            other in candidates and name in _activations(other)
+            for name in node.outputs
+            for other in consumers.get(name, [])
+        ):
+            candidates.add(node)
+        else:
+            plan.reasons[node.name] = "no product in s8 follows"
+    available = {name for name in graph.inputs if graph.tensors[name].dtype == "f32"}
+    for node in graph.nodes:
+        if node not in candidates:
+            continue
+        if node.op in PRODUCTS or available.intersection(_activations(node)):
+            plan.nodes.add(node)
+            available.update(node.outputs)
+        else:
+            plan.reasons[node.name] = "nothing before it is s8"
+
+
+def _reason_against(graph: Graph, node: Node, recipe: Recipe) -> str | None:
+    """Why an operator cannot or must not compute in s8; None if it can."""
+    if recipe.keeps_f32(node.name, *node.outputs):
+        return "kept in f32 by the recipe"
+    if node.op not in PRODUCTS and node.op not in _RESCALING and node.op not in _SHARING:
+        return f"{node.op} has no s8 kernel"
+    touched = [*_activations(node), *(name for name in node.outputs if name)]
+    if any(graph.tensors[name].dtype != "f32" for name in touched):
+        return "not f32"
+    if node.op in PRODUCTS:
+        weights = graph.constant(node.inputs[1])
+        bias = node.inputs[2] if len(node.inputs) > 2 else ""
+        if weights is None or (bias and graph.constant(bias) is None):
+            return "weights or bias are computed"
+        if weights.dtype != np.float32:
+            return "weights are quantised already"
+        if weights[0].size > _MAX_SUM_LENGTH:
+            return f"sums of {weights[0].size} products could overflow s32"
+        if not np.isfinite(weights).all() or (bias and not np.isfinite(graph.tensors[bias].data).all()):
+            return "weights or bias are not finite"
+    elif node.op == "pad" and node.attributes["mode"] == "constant" and not math.isfinite(_pad_value(node)):
+        return "pads with infinity"
+    elif any(not _quantizes_well(graph.constant(name)) for name in _activations(node)):
+        return "a constant operand needs more than 8 bits"
+    return None
+
+
+def _quantizes_well(constant: np.ndarray | None) -> bool:
+    if constant is None or constant.size == 0:
+        return True
+    if not np.isfinite(constant).all():
+        return False
+    quantization = activation_quantization(float(constant.min()), float(constant.max()))
+    zero_point, scale = int(quantization.zero_point[0]), float(quantization.scale[0])
+    real = (quantize_values(constant, quantization).astype(np.float64) - zero_point) * scale
+    signal = float(np.square(constant.astype(np.float64)).sum())
+    return float(np.square(real - constant).sum()) * _MIN_CONSTANT_SNR <= signal
+
+
+def _group_tensors(graph: Graph, plan: Plan, consumers: dict[str, list[Node]]) -> None:
+    parent: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    repeated: set[str] = set()
+    for node in graph.nodes:
+        if node not in plan.nodes:
+            continue
+        names = _activations(node)
+        if node.op not in PRODUCTS:
+            names += [name for name in node.outputs if name]
+        roots = [find(name) for name in names]
+        if node.op in _SHARING:
+            for root in roots[1:]:
+                parent[find(root)] = find(roots[0])
+            repeated.update(node.outputs)
+    plan.groups = {name: find(name) for name in parent}
+    for name, group in plan.groups.items():
+        if name not in repeated:
+            plan.sources.setdefault(group, []).append(name)
+    for node in plan.nodes:
+        if node.op == "pad" and node.attributes["mode"] == "constant":
+            plan.fixed.setdefault(plan.groups[node.inputs[0]], []).append(_pad_value(node))
+
+
+def _pad_value(node: Node) -> float:
+    value = node.attributes["value"]
+    assert isinstance(value, (int, float))
+    return float(value)
+
+
+def _activations(node: Node) -> list[str]:
+    return [node.inputs[index] for index in data_inputs(node)]
+
+
+def observed(graph: Graph, plan: Plan) -> Iterable[str]:
+    """The computed tensors whose ranges must be measured."""
+    names = (name for group in plan.sources.values() for name in group)
+    return [name for name in names if not graph.tensors[name].is_constant]

@@ -1,0 +1,201 @@
+"""Rewrites a planned f32 graph: wraps what computes in s8 into quantize_linear and dequantize_linear.
+
+Every quantised tensor `t` gets `quantize_linear -> dequantize_linear`; weights and biases become dequantize_linear of
+an s8 or s32 constant. The values are then those of the integer model and the operators still f32; the pass `fold_qdq`
+turns each wrapped operator into one integer operator.
+
+Names: the s8 tensor takes the name `t` itself (what was f32 becomes `t_f32`), so that a compressed file can be compared
+with its origin tensor by tensor. Inputs and outputs of the graph keep their names and dtypes; their s8 forms are
+`t_s8`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from whit.compression.calibrate import Statistics
+from whit.compression.plan import PRODUCTS, Plan, data_inputs
+from whit.compression.ranges import activation_quantization, choose_range, quantize_values, weight_scales
+from whit.compression.recipe import Recipe
+from whit.ir import Graph, Node, Quantization, Tensor
+
+__all__ = ["quantize", "quantize_weights"]
+
+
+def quantize(graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], recipe: Recipe) -> None:
+    """Applies a plan to the graph it was made for, in place.
+
+    Args:
+        graph: an optimised f32 graph.
+        plan: of `make_plan`.
+        statistics: of every tensor that `plan.observed` names; with bias correction also of every product's input.
+        recipe: says how ranges are chosen and whether biases are corrected.
+    """
+    quantizations = _activation_quantizations(graph, plan, statistics, recipe)
+    products = [node for node in graph.nodes if node in plan.nodes and node.op in PRODUCTS]
+    shared: dict[tuple[str, bytes], str] = {}
+    for node in products:
+        _quantize_product(graph, node, quantizations[node.inputs[0]], statistics, recipe, shared)
+    for name, quantization in quantizations.items():
+        _wrap_tensor(graph, plan, name, quantization)
+    graph.sort()
+    graph.prune()
+
+
+def quantize_weights(graph: Graph, recipe: Recipe) -> dict[str, str]:
+    """Turns f32 weights into s8 constants whose arithmetic stays f32, in place. Returns reasons for those left alone."""
+    reasons: dict[str, str] = {}
+    positions = {"conv": (1,), "conv_transpose": (1,), "gemm": (1,), "lstm": (1, 2)}
+    done: dict[str, str] = {}
+    for node in graph.nodes:
+        for position in positions.get(node.op, ()):
+            name = node.inputs[position]
+            weights = graph.constant(name)
+            if name in done:
+                node.inputs[position] = done[name]
+            elif recipe.keeps_f32(node.name, *node.outputs):
+                reasons[node.name] = "kept in f32 by the recipe"
+            elif weights is None or weights.dtype != np.float32 or not np.isfinite(weights).all():
+                reasons[node.name] = "weights are computed, quantised already or not finite"
+            elif weights.size < recipe.min_weight_elements:
+                reasons[node.name] = f"{weights.size} weights are fewer than {recipe.min_weight_elements}"
+            else:
+                # An LSTM has one matrix per direction: [d, 4h, k]; scales lie along the gates.
+                axis = 1 if node.op == "lstm" else 0
+                scale = weight_scales(np.moveaxis(weights, axis, 0))
+                quantization = Quantization(scale, np.zeros(len(scale), np.int32), axis)
+                values = quantize_values(weights, quantization, -127)
+                done[name] = node.inputs[position] = graph.add_constant(f"{name}_s8", values, quantization)
+    graph.prune()
+    return reasons
+
+
+def _activation_quantizations(
+    graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], recipe: Recipe
+) -> dict[str, Quantization]:
+    """The quantisation of every planned tensor."""
+    ranges: dict[str, tuple[float, float]] = {}
+    for group, sources in plan.sources.items():
+        low, high = 0.0, 0.0
+        for name in sources:
+            constant = graph.constant(name)
+            if constant is not None:
+                bottom, top = (float(constant.min()), float(constant.max())) if constant.size else (0.0, 0.0)
+            else:
+                bottom, top = choose_range(statistics[name].distribution, recipe.calibration)
+            low, high = min(low, bottom), max(high, top)
+        for value in plan.fixed.get(group, []):
+            low, high = min(low, value), max(high, value)
+        ranges[group] = low, high
+    by_group = {group: activation_quantization(*found) for group, found in ranges.items()}
+    return {name: by_group[group] for name, group in plan.groups.items()}
+
+
+def _quantize_product(
+    graph: Graph,
+    node: Node,
+    input_quantization: Quantization,
+    statistics: Mapping[str, Statistics],
+    recipe: Recipe,
+    shared: dict[tuple[str, bytes], str],
+) -> None:
+    """Makes s8 weights and an s32 bias."""
+    weights = graph.constant(node.inputs[1])
+    assert weights is not None, "the plan holds products with constant weights only"
+    has_bias = len(node.inputs) > 2 and node.inputs[2] != ""
+    bias = graph.constant(node.inputs[2]) if has_bias else None
+    input_scale = float(input_quantization.scale[0])
+    scale = weight_scales(weights, bias, input_scale)
+    quantization = Quantization(scale, np.zeros(len(scale), np.int32), 0)
+    values = quantize_values(weights, quantization, -127)
+    if recipe.bias_correction:
+        error = values.astype(np.float64) * scale.astype(np.float64).reshape([-1] + [1] * (weights.ndim - 1)) - weights
+        shift = _mean_output(node, error, statistics[node.inputs[0]].channel_mean)
+        bias = (-shift if bias is None else bias - shift).astype(np.float32)
+    key = (node.inputs[1], scale.tobytes())
+    if key not in shared:
+        constant = graph.add_constant(f"{node.inputs[1]}_s8", values, quantization)
+        shared[key] = _dequantize(graph, node, constant, f"{constant}_dq", weights.shape)
+    weights_name = node.inputs[1]
+    node.inputs[1] = shared[key]
+    if bias is None:
+        return
+    bias_scale = (scale.astype(np.float64) * input_scale).astype(np.float32)
+    bias_quantization = Quantization(bias_scale, np.zeros(len(bias_scale), np.int32), 0)
+    steps = np.rint(bias.astype(np.float64) / bias_scale.astype(np.float64))
+    limit = 2**30
+    hint = f"{node.inputs[2] if has_bias else weights_name + '_bias'}_s32"
+    constant = graph.add_constant(hint, np.clip(steps, -limit, limit).astype(np.int32), bias_quantization)
+    node.inputs[2:3] = [_dequantize(graph, node, constant, f"{constant}_dq", bias.shape)]
+
+
+def _mean_output(node: Node, weights: np.ndarray, channel_mean: np.ndarray) -> np.ndarray:
+    """The mean of a product's outputs over its input's channel means, f64 [out_channels]; padding is ignored."""
+    if node.op == "gemm":
+        rows: np.ndarray = weights @ np.broadcast_to(channel_mean, weights.shape[1:])
+        return rows
+    group = node.attributes["group"]
+    assert isinstance(group, int)
+    taps = weights.reshape(len(weights), -1, weights.shape[-1]).sum(axis=1)  # [O, I / group]
+    means = np.broadcast_to(channel_mean, (group * weights.shape[-1],)).reshape(group, 1, -1)
+    result: np.ndarray = (taps.reshape(group, -1, weights.shape[-1]) * means).sum(axis=2).ravel()
+    if node.op == "conv_transpose":
+        strides = node.attributes["strides"]
+        assert isinstance(strides, list)
+        result = result / float(np.prod(strides))  # each output meets one tap in so many
+    return result
+
+
+def _dequantize(graph: Graph, before: Node, source: str, hint: str, shape: tuple[int, ...]) -> str:
+    """Adds dequantize_linear of a constant before a node; returns its output."""
+    name = graph.add_tensor(Tensor(graph.fresh_name(hint), "f32", shape))
+    graph.insert_before(before, [Node("dequantize_linear", name, [source], [name])])
+    return name
+
+
+def _wrap_tensor(graph: Graph, plan: Plan, name: str, quantization: Quantization) -> None:
+    """Routes the consumers of a tensor through its quantised form."""
+    tensor = graph.tensors[name]
+    readers = [node for node in graph.nodes if node in plan.nodes and name in _read(node)]
+    if tensor.data is not None:
+        values = quantize_values(tensor.data, quantization)
+        constant = graph.add_constant(f"{name}_s8", values, quantization)
+        for node in readers:
+            _reroute(node, name, _dequantize(graph, node, constant, f"{constant}_dq", tensor.data.shape))
+        return
+    producer = graph.producer(name)
+    integer_producer = producer is not None and producer in plan.nodes
+    is_output = name in graph.outputs
+    f32, s8, dq = name, f"{name}_s8", f"{name}_dq"
+    if is_output and integer_producer and producer is not None and producer.op not in PRODUCTS:
+        f32, dq = f"{name}_f32", name  # the output is what the s8 operator gives, as f32
+    elif producer is not None and not is_output:
+        f32, s8 = f"{name}_f32", name
+    f32 = f32 if f32 == name else graph.fresh_name(f32)
+    s8 = s8 if s8 == name else graph.fresh_name(s8)
+    dq = dq if dq == name else graph.fresh_name(dq)
+    del graph.tensors[name]
+    graph.add_tensor(Tensor(f32, "f32", tensor.shape))
+    graph.add_tensor(Tensor(s8, "s8", tensor.shape, quantization))
+    graph.add_tensor(Tensor(dq, "f32", tensor.shape))
+    for node in graph.nodes:
+        if node in readers or (integer_producer and not is_output):
+            _reroute(node, name, dq)
+        else:
+            _reroute(node, name, f32)
+    pair = [Node("quantize_linear", s8, [f32], [s8]), Node("dequantize_linear", dq, [s8], [dq])]
+    if producer is None:
+        graph.nodes[:0] = pair
+    else:
+        producer.outputs = [f32 if output == name else output for output in producer.outputs]
+        graph.insert_after(producer, pair)
+
+
+def _read(node: Node) -> list[str]:
+    return [node.inputs[index] for index in data_inputs(node)]
+
+
+def _reroute(node: Node, old: str, new: str) -> None:
+    node.inputs = [new if name == old else name for name in node.inputs]

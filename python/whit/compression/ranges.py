@@ -1,0 +1,114 @@
+"""From real numbers to steps: the quantisation of a range, and the choice of the range.
+
+real = (q - zero_point) * scale with q in [-128, 127] for activations and [-127, 127] for weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from whit.compression.recipe import Calibration
+from whit.ir import Quantization
+
+__all__ = ["Distribution", "activation_quantization", "choose_range", "quantize_values", "weight_scales"]
+
+#: Steps below this are not told apart from none; keeps products and quotients of scales within f32.
+_MIN_SCALE = 2.0**-40
+#: A bias stays below this many steps, so that s32 accumulators cannot overflow.
+_MAX_BIAS_STEPS = 2.0**30
+#: Resolution of the bias of a channel without weights: whole steps that f32 still holds exactly.
+_DEAD_CHANNEL_STEPS = 2.0**23
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What a tensor took: extremes and counted values (bin centres, or the values themselves), ascending."""
+
+    minimum: float
+    maximum: float
+    values: np.ndarray
+    counts: np.ndarray
+
+
+def activation_quantization(low: float, high: float) -> Quantization:
+    """Asymmetric, per tensor, over [low, high] widened to hold 0, which is represented exactly."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:
+        return Quantization(np.ones(1, np.float32), np.zeros(1, np.int32))
+    scale = np.float32(max((high - low) / 255, _MIN_SCALE))
+    zero_point = int(np.clip(np.rint(-128 - low / float(scale)), -128, 127))
+    return Quantization(np.array([scale], np.float32), np.array([zero_point], np.int32))
+
+
+def weight_scales(weights: np.ndarray, bias: np.ndarray | None = None, input_scale: float = 1.0) -> np.ndarray:
+    """Symmetric scales per index of the first axis, f32 [count]: the largest magnitude becomes 127 steps.
+
+    With `bias` (f32 [count]) and the scale of the layer's input, scales are widened where the bias, in steps of
+    input_scale * scale, would not fit. A channel without weights gets a scale that suits its bias.
+    """
+    rows = np.abs(weights.reshape(len(weights), -1).astype(np.float64))
+    scales = rows.max(axis=1, initial=0.0) / 127
+    dead = scales == 0
+    scales = np.maximum(scales, _MIN_SCALE)
+    if bias is not None:
+        magnitude = np.abs(bias.astype(np.float64)) / input_scale
+        scales = np.maximum(scales, magnitude / _MAX_BIAS_STEPS)
+        scales[dead] = np.maximum(magnitude[dead] / _DEAD_CHANNEL_STEPS, _MIN_SCALE)
+    return scales.astype(np.float32)
+
+
+def quantize_values(values: np.ndarray, quantization: Quantization, low: int = -128) -> np.ndarray:
+    """s8: clamp(round_half_even(values / scale) + zero_point, low, 127)."""
+    shape = [1] * values.ndim
+    if quantization.axis is not None:
+        shape[quantization.axis] = -1
+    scale = quantization.scale.astype(np.float64).reshape(shape)
+    steps = np.rint(values.astype(np.float64) / scale) + quantization.zero_point.reshape(shape)
+    return np.clip(steps, low, 127).astype(np.int8)
+
+
+def choose_range(distribution: Distribution, calibration: Calibration) -> tuple[float, float]:
+    """The range of an activation, (low, high) with low <= 0 <= high."""
+    low, high = min(distribution.minimum, 0.0), max(distribution.maximum, 0.0)
+    if low == high or calibration.method == "minmax":
+        return low, high
+    if calibration.method == "percentile":
+        cut = (100 - calibration.percentile) / 100
+        bottom, top = _weighted_quantile(distribution, cut), _weighted_quantile(distribution, 1 - cut)
+        return min(max(bottom, low), 0.0), max(min(top, high), 0.0)
+    return _least_squares(distribution, low, high)
+
+
+def _weighted_quantile(distribution: Distribution, share: float) -> float:
+    """The smallest value that at least `share` of all do not exceed."""
+    total = np.cumsum(distribution.counts)
+    # A hair less than the product: 0.9999 * 10000 must not become one more by rounding.
+    index = int(np.searchsorted(total, share * int(total[-1]) * (1 - 1e-12)))
+    return float(distribution.values[min(index, len(distribution.values) - 1)])
+
+
+def _least_squares(distribution: Distribution, low: float, high: float) -> tuple[float, float]:
+    """Searches the clip range of least mean squared error: each bound in turn, twice, in steps of 1 %."""
+    values, counts = distribution.values.astype(np.float64), distribution.counts.astype(np.float64)
+
+    def error(bottom: float, top: float) -> float:
+        quantization = activation_quantization(bottom, top)
+        scale, zero_point = float(quantization.scale[0]), int(quantization.zero_point[0])
+        steps = np.clip(np.rint(values / scale), -128 - zero_point, 127 - zero_point)
+        return float(counts @ np.square(steps * scale - values))
+
+    best, shares = (low, high), np.arange(100, 9, -1) / 100
+    least = error(low, high)
+    for _ in range(2):
+        for side in (1, 0):
+            full = (low, high)[side]
+            if full == 0:
+                continue
+            for share in shares:
+                candidate = (full * share, best[1]) if side == 0 else (best[0], full * share)
+                found = error(*candidate)
+                if found < least:
+                    best, least = candidate, found
+    return float(best[0]), float(best[1])

@@ -1,0 +1,185 @@
+"""Graph -> bytes of a .whit file (docs/FORMAT.md). The same graph always gives the same bytes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import struct
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from whit.errors import InvalidArgumentError
+from whit.format import schema
+from whit.format.checks import check_graph, encode_metadata, encode_text, quantization_arrays
+from whit.ir import Attribute, Graph, Node, Tensor
+
+__all__ = ["save", "write"]
+
+
+def write(graph: Graph) -> bytes:
+    """Returns `graph` as the bytes of a .whit file.
+
+    Tensors that no node, input or output of the graph names are left out. Constants with the same bytes are stored
+    once.
+
+    Raises:
+        InvalidArgumentError: the graph is not one that a reader accepts; the message names the node or tensor.
+    """
+    operators = schema.operators()
+    tensors = check_graph(graph, operators)
+    index = {tensor.name: i for i, tensor in enumerate(tensors)}
+    stored, data = _stored_tensors(tensors)
+    sections = [
+        (b"GRPH", _graph(graph, tensors, index, operators)),
+        (b"META", encode_metadata(graph.metadata)),
+        (b"TENS", stored),
+        (b"DATA", data),
+    ]
+    return _assemble(sections)
+
+
+def save(graph: Graph, path: str | os.PathLike[str]) -> None:
+    """Writes `graph` to a .whit file. The file appears complete or not at all; an existing one is replaced.
+
+    Raises:
+        InvalidArgumentError: the graph cannot be written (see `write`), `path` is a directory, or its folder is
+            missing.
+        OSError: the operating system refused (no permission, disk full, ...).
+    """
+    target = os.path.realpath(os.fspath(path))  # a symbolic link stays one
+    folder, name = os.path.split(target)
+    if os.path.isdir(target):
+        raise InvalidArgumentError(
+            f"cannot write {os.fspath(path)!r}: it is a directory; name a file, such as model.whit"
+        )
+    if not name or not os.path.isdir(folder):
+        raise InvalidArgumentError(f"cannot write {os.fspath(path)!r}: the folder {folder!r} does not exist")
+    _replace(target, folder, write(graph))
+
+
+def _replace(target: str, folder: str, content: bytes) -> None:
+    temporary = os.path.join(folder, f".whit-{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _assemble(sections: Sequence[tuple[bytes, bytes]]) -> bytes:
+    from whit import _core
+
+    end = schema.HEADER.size + len(sections) * schema.SECTION.size
+    table = b""
+    body: list[bytes] = []
+    for kind, content in sections:
+        start = schema.align(end)
+        table += schema.SECTION.pack(kind, 0, start, len(content), _core.crc32c(content), 0)
+        body += [bytes(start - end), content]
+        end = start + len(content)
+    major, minor = schema.VERSION
+    blank = schema.HEADER.pack(schema.MAGIC, major, minor, len(sections), end, 0, 0)
+    crc = _core.crc32c(blank + table)
+    header = schema.HEADER.pack(schema.MAGIC, major, minor, len(sections), end, crc, 0)
+    return b"".join([header, table, *body])
+
+
+def _stored_tensors(tensors: Iterable[Tensor]) -> tuple[bytes, bytes]:
+    """The sections TENS and DATA."""
+    entries: list[bytes] = []
+    data = bytearray()
+    places: dict[bytes, int] = {}
+    for index, tensor in enumerate(tensors):
+        if tensor.data is None:
+            continue
+        payload = _little_endian(tensor.data)
+        offset = places.get(payload)
+        if offset is None:
+            data += bytes(schema.align(len(data)) - len(data))
+            offset = places[payload] = len(data) if payload else 0
+            data += payload
+        entries.append(schema.STORED.pack(index, schema.DENSE, 0, offset, len(payload)))
+    return struct.pack("<I", len(entries)) + b"".join(entries), bytes(data)
+
+
+def _little_endian(array: np.ndarray) -> bytes:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _graph(graph: Graph, tensors: list[Tensor], index: dict[str, int], operators: dict[str, schema.Operator]) -> bytes:
+    parts = [encode_text(graph.name, "the name of the graph"), struct.pack("<I", len(tensors))]
+    parts += [_tensor(tensor) for tensor in tensors]
+    parts.append(struct.pack("<I", len(graph.nodes)))
+    parts += [_node(node, index, operators[node.op]) for node in graph.nodes]
+    parts += [_indices(graph.inputs, index), _indices(graph.outputs, index)]
+    return b"".join(parts)
+
+
+def _tensor(tensor: Tensor) -> bytes:
+    assert tensor.shape is not None  # check_graph
+    parts = [
+        encode_text(tensor.name, "a tensor name"),
+        struct.pack("<BB", schema.DTYPE_NUMBERS[tensor.dtype], len(tensor.shape)),
+    ]
+    for size in tensor.shape:
+        if isinstance(size, str):
+            parts += [struct.pack("<i", -1), encode_text(size, "a dimension name")]
+        else:
+            parts.append(struct.pack("<i", size))
+    if tensor.quantization is None:
+        parts.append(b"\0")
+    else:
+        scale, zero_point = quantization_arrays(tensor)
+        axis = tensor.quantization.axis
+        parts.append(b"\1" if axis is None else struct.pack("<BB", 2, axis))
+        parts += [scale.astype("<f4").tobytes(), zero_point.astype("<i4").tobytes()]
+    return b"".join(parts)
+
+
+def _node(node: Node, index: dict[str, int], operator: schema.Operator) -> bytes:
+    attributes = [(name, kind) for name, kind in operator.attributes.items() if name in node.attributes]
+    parts = [
+        encode_text(node.name, "a node name"),
+        struct.pack("<H", operator.number),
+        _indices(node.inputs, index),
+        _indices(node.outputs, index),
+        struct.pack("<B", len(attributes)),
+    ]
+    for name, kind in attributes:
+        parts += [encode_text(name, "an attribute name"), _attribute(node, name, kind, node.attributes[name])]
+    return b"".join(parts)
+
+
+def _indices(names: Sequence[str], index: dict[str, int]) -> bytes:
+    return struct.pack(f"<H{len(names)}i", len(names), *(index[name] if name else -1 for name in names))
+
+
+def _attribute(node: Node, name: str, kind: str, value: Attribute) -> bytes:
+    try:
+        if kind == "string":
+            if not isinstance(value, str):
+                raise TypeError("not a string")
+            body = encode_text(value, "a string")
+        elif kind in ("int", "float"):
+            body = struct.pack("<q" if kind == "int" else "<f", value)
+        else:
+            if isinstance(value, (str, int, float)):
+                raise TypeError("not a list")
+            body = struct.pack(f"<H{len(value)}{'q' if kind == 'ints' else 'f'}", len(value), *value)
+    except (TypeError, ValueError, OverflowError, struct.error) as problem:
+        raise InvalidArgumentError(
+            f"cannot write node {node.name!r} ({node.op}): attribute {name!r} must be of type {kind}; "
+            f"got {value!r:.100} ({problem})"
+        ) from problem
+    return struct.pack("<B", schema.ATTRIBUTE_TYPES[kind]) + body
