@@ -43,8 +43,8 @@ class [[nodiscard]] Status {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}               // NOLINT: implicit by design
-  Result(Status status) : status_(std::move(status)) {}       // NOLINT: implicit by design
+  Result(T value) : value_(std::move(value)) {}          // NOLINT: implicit by design
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT: implicit by design
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }
   T& operator*() { return *value_; }
@@ -57,8 +57,8 @@ class [[nodiscard]] Result {
   Status status_;
 };
 
-#define WHIT_RETURN_IF_ERROR(expression)                            \
-  do {                                                              \
+#define WHIT_RETURN_IF_ERROR(expression)                                                     \
+  do {                                                                                       \
     if (::whit::Status whit_status_ = (expression); !whit_status_.ok()) return whit_status_; \
   } while (false)
 

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <string>
 
+#include <pthread.h>
+
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -18,6 +20,15 @@ void pause_cpu() {
 #elif defined(__aarch64__) || defined(__arm__)
   __asm__ __volatile__("yield");
 #endif
+}
+
+// How many fork()s lie between this process and the one that loaded the library.
+std::atomic<u32> fork_generation{0};
+
+u32 current_fork_generation() {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { fork_generation.fetch_add(1); });
+  static_cast<void>(registered);
+  return fork_generation.load(std::memory_order_relaxed);
 }
 
 // About 50 microseconds: longer than any gap between two operators that is worth staying awake for.
@@ -97,12 +108,18 @@ Result<int> default_threads() {
   return static_cast<int>(threads);
 }
 
-ThreadPool::ThreadPool(int threads) : threads_(std::max(threads, 1)) {
+ThreadPool::ThreadPool(int threads) : threads_(std::max(threads, 1)), fork_generation_(current_fork_generation()) {
   workers_.reserve(static_cast<std::size_t>(threads_ - 1));
   for (int i = 1; i < threads_; ++i) workers_.emplace_back([this, i] { worker(i); });
 }
 
+bool ThreadPool::is_forked() const { return fork_generation.load(std::memory_order_relaxed) != fork_generation_; }
+
 ThreadPool::~ThreadPool() {
+  if (is_forked()) {
+    for (std::thread& thread : workers_) thread.detach();
+    return;
+  }
   stop_.store(true, std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
@@ -121,7 +138,7 @@ void ThreadPool::run_share(int thread) const {
 
 void ThreadPool::parallel_for(isize count, isize grain, FunctionRef<void(isize, isize, int)> work) {
   if (count <= 0) return;
-  if (threads_ == 1 || count <= grain) {
+  if (threads_ == 1 || count <= grain || is_forked()) {
     work(0, count, 0);
     return;
   }

@@ -18,7 +18,8 @@ class FunctionRef<R(A...)> {
  public:
   template <class F>
   FunctionRef(const F& f)  // NOLINT: implicit by design
-      : object_(&f), call_([](const void* object, A... args) -> R { return (*static_cast<const F*>(object))(args...); }) {}
+      : object_(&f),
+        call_([](const void* object, A... args) -> R { return (*static_cast<const F*>(object))(args...); }) {}
   R operator()(A... args) const { return call_(object_, args...); }
 
  private:
@@ -32,6 +33,7 @@ Result<int> default_threads();
 /// CPUs in the affinity mask, reduced by the cgroup v1 or v2 quota (rounded up, at least 1).
 int available_cpus();
 
+/// In a child made by fork() the workers do not exist: there every parallel_for runs on the calling thread alone.
 class ThreadPool {
  public:
   /// `threads` including the caller; threads - 1 are started.
@@ -54,8 +56,10 @@ class ThreadPool {
  private:
   void worker(int index);
   void run_share(int thread) const;
+  bool is_forked() const;
 
   int threads_;
+  u32 fork_generation_;  // of the process that started the workers
   std::vector<std::thread> workers_;
   // One job at a time: written by the caller before `epoch_` moves on, read by the workers after.
   const FunctionRef<void(isize, isize, int)>* work_ = nullptr;

@@ -75,8 +75,8 @@ class PackedS8 {
     if (x.shape(1) != k_)
       raise_error(Code::shape, "gemm_s8: x must have k = " + std::to_string(k_) + " columns; got " + describe(x));
     const isize m = x.shape(0);
-    py::array result = out.is_none() ? py::array(numpy_dtype(DType::s32), std::vector<py::ssize_t>{m, n_})
-                                     : checked_out(out, m, x);
+    py::array result =
+        out.is_none() ? py::array(numpy_dtype(DType::s32), std::vector<py::ssize_t>{m, n_}) : checked_out(out, m, x);
     if (m == 0) return result;
     const int count = thread_count(threads);
     gemm_s8::Args args{};
@@ -90,9 +90,11 @@ class PackedS8 {
     std::unique_ptr<ThreadPool> pool = pool_shelf().take(count);
     const isize rows = gemm_s8::tile_rows(*kernel_), columns = gemm_s8::panel_columns(*kernel_);
     if (ceil_div(m, rows) >= count || n_ <= columns) {
-      pool->parallel_for(m, rows, [&](isize begin, isize end, int) { gemm_s8::run(*kernel_, args, begin, end, 0, n_); });
+      pool->parallel_for(m, rows,
+                         [&](isize begin, isize end, int) { gemm_s8::run(*kernel_, args, begin, end, 0, n_); });
     } else {
-      pool->parallel_for(n_, columns, [&](isize begin, isize end, int) { gemm_s8::run(*kernel_, args, 0, m, begin, end); });
+      pool->parallel_for(n_, columns,
+                         [&](isize begin, isize end, int) { gemm_s8::run(*kernel_, args, 0, m, begin, end); });
     }
     pool_shelf().put(std::move(pool));
     return result;
@@ -105,8 +107,8 @@ class PackedS8 {
 
  private:
   py::array checked_out(const py::object& out, isize m, const py::array& x) const {
-    const std::string wanted = "gemm_s8: out must be writable C-contiguous int32 [" + std::to_string(m) + ", " +
-                               std::to_string(n_) + "]";
+    const std::string wanted =
+        "gemm_s8: out must be writable C-contiguous int32 [" + std::to_string(m) + ", " + std::to_string(n_) + "]";
     if (!py::isinstance<py::array>(out)) raise_error(Code::invalid_argument, wanted);
     py::array array = py::reinterpret_borrow<py::array>(out);
     if (!array.dtype().equal(numpy_dtype(DType::s32)) || array.ndim() != 2 || array.shape(0) != m ||

@@ -228,9 +228,9 @@ class PySession {
       raise_error(Code::invalid_argument, "input '" + input.name + "' must be " +
                                               py::str(input_dtypes_[index]).cast<std::string>() + "; got " +
                                               describe(array) + " (convert it with .astype())");
-    if (array.ndim() > Shape::kMaxRank)
-      raise_error(Code::shape, "input '" + input.name + "': got " + describe(array));
-    constexpr int kPlain = static_cast<int>(py::array::c_style) | static_cast<int>(py::detail::npy_api::NPY_ARRAY_ALIGNED_);
+    if (array.ndim() > Shape::kMaxRank) raise_error(Code::shape, "input '" + input.name + "': got " + describe(array));
+    constexpr int kPlain =
+        static_cast<int>(py::array::c_style) | static_cast<int>(py::detail::npy_api::NPY_ARRAY_ALIGNED_);
     if ((array.flags() & kPlain) == kPlain) return array;
     return py::array::ensure(array.attr("copy")("C"), py::array::c_style);
   }
@@ -241,8 +241,8 @@ class PySession {
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       const py::str name(tensor(inputs[i]).name);
       if (!feeds.contains(name))
-        raise_error(Code::invalid_argument, "input '" + tensor(inputs[i]).name + "' is missing; the model's inputs are" +
-                                                list_names(inputs));
+        raise_error(Code::invalid_argument,
+                    "input '" + tensor(inputs[i]).name + "' is missing; the model's inputs are" + list_names(inputs));
       arrays.push_back(checked_input(i, feeds[name]));
     }
     if (feeds.size() != inputs.size()) {
@@ -367,9 +367,9 @@ void bind_model(py::module_& module) {
       .def("nodes", &PyModel::nodes)
       .def_property_readonly("metadata", [](const PyModel& self) { return self.model().metadata; })
       .def_property_readonly("file_bytes", [](const PyModel& self) { return self.model().file_bytes; })
-      .def_property_readonly("version", [](const PyModel& self) {
-        return py::make_tuple(self.model().version_major, self.model().version_minor);
-      })
+      .def_property_readonly(
+          "version",
+          [](const PyModel& self) { return py::make_tuple(self.model().version_major, self.model().version_minor); })
       .def_property_readonly("isa", [](const PyModel& self) { return isa_name(isa_best(self.prepared()->isa())); })
       .def_property_readonly("packed_bytes", [](const PyModel& self) { return self.prepared()->packed_bytes(); });
 

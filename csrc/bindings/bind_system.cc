@@ -22,7 +22,8 @@ py::list operators() {
     py::list attributes;
     for (const AttributeSchema& attribute : schema.attributes) {
       py::object fallback = py::none();
-      if (!attribute.required && attribute.type == AttributeType::number) fallback = py::float_(attribute.default_number);
+      if (!attribute.required && attribute.type == AttributeType::number)
+        fallback = py::float_(attribute.default_number);
       if (!attribute.required && attribute.type == AttributeType::string) fallback = py::str(attribute.default_string);
       py::dict item;
       item["name"] = attribute.name;

@@ -121,8 +121,8 @@ class Planner {
     if (op->is_view()) return {};
     PlannedNode planned{&node, std::move(op)};
     if (planned.op->scratch_bytes() > 0) {
-      scratch_.emplace_back(plan_->nodes.size(),
-                            add_storage(Placement::Kind::arena, -1, static_cast<s64>(planned.op->scratch_bytes()), position));
+      scratch_.emplace_back(plan_->nodes.size(), add_storage(Placement::Kind::arena, -1,
+                                                             static_cast<s64>(planned.op->scratch_bytes()), position));
     }
     plan_->nodes.push_back(std::move(planned));
     return {};
@@ -143,9 +143,9 @@ class Planner {
       if (output < 0) continue;
       int storage = -1;
       if (i == 0 && op.is_view()) storage = storage_of_[at(node.inputs[0])];
-      if (i == 0 && storage < 0 && op.in_place_input() >= 0) storage = reusable(node, op.in_place_input(), output, position);
-      if (storage < 0)
-        storage = add_storage(Placement::Kind::arena, -1, plan_->tensor_bytes(model_, output), position);
+      if (i == 0 && storage < 0 && op.in_place_input() >= 0)
+        storage = reusable(node, op.in_place_input(), output, position);
+      if (storage < 0) storage = add_storage(Placement::Kind::arena, -1, plan_->tensor_bytes(model_, output), position);
       put(output, storage);
     }
   }
@@ -199,9 +199,9 @@ class Planner {
   int threads_;
   std::unique_ptr<Plan> plan_;
   std::vector<Storage> storages_;
-  std::vector<int> storage_of_;  // per tensor
-  std::vector<int> last_use_;    // per tensor: the last node that reads it
-  std::vector<bool> is_output_;  // per tensor
+  std::vector<int> storage_of_;                       // per tensor
+  std::vector<int> last_use_;                         // per tensor: the last node that reads it
+  std::vector<bool> is_output_;                       // per tensor
   std::vector<std::pair<std::size_t, int>> scratch_;  // (planned node, storage)
 };
 

@@ -7,14 +7,15 @@ namespace whit {
 namespace {
 
 u64 now_ns() {
-  return static_cast<u64>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                              std::chrono::steady_clock::now().time_since_epoch())
-                              .count());
+  return static_cast<u64>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count());
 }
 
 Status check_input_shape(const Tensor& input, const Shape& shape) {
   bool fits = input.shape.rank() == shape.rank();
-  for (int i = 0; fits && i < shape.rank(); ++i) fits = shape[i] > 0 && (input.shape[i] < 0 || input.shape[i] == shape[i]);
+  for (int i = 0; fits && i < shape.rank(); ++i)
+    fits = shape[i] > 0 && (input.shape[i] < 0 || input.shape[i] == shape[i]);
   if (fits) return {};
   std::string wanted = "[";
   for (int i = 0; i < input.shape.rank(); ++i) {
@@ -63,7 +64,8 @@ Status Session::adopt(std::unique_ptr<Plan> plan) {
   if (plan->arena_bytes > static_cast<s64>(arena_.bytes())) {
     AlignedBuffer arena(static_cast<std::size_t>(plan->arena_bytes));
     if (!arena.data())
-      return error(Code::out_of_memory, "no memory for the %lld bytes that this model's tensors need at these input shapes",
+      return error(Code::out_of_memory,
+                   "no memory for the %lld bytes that this model's tensors need at these input shapes",
                    static_cast<long long>(plan->arena_bytes));
     arena_ = std::move(arena);
   }
@@ -93,8 +95,7 @@ std::byte* Session::address(int tensor, std::span<const std::byte* const> inputs
   return nullptr;
 }
 
-void Session::run(std::span<const std::byte* const> inputs, std::span<std::byte* const> outputs,
-                  std::span<u64> times) {
+void Session::run(std::span<const std::byte* const> inputs, std::span<std::byte* const> outputs, std::span<u64> times) {
   pool_.begin();
   const std::byte** in = input_pointers_.data();
   std::byte** out = output_pointers_.data();
@@ -104,10 +105,8 @@ void Session::run(std::span<const std::byte* const> inputs, std::span<std::byte*
     const Node& node = *planned.node;
     for (std::size_t k = 0; k < node.inputs.size(); ++k) in[k] = address(node.inputs[k], inputs, outputs);
     for (std::size_t k = 0; k < node.outputs.size(); ++k) out[k] = address(node.outputs[k], inputs, outputs);
-    planned.op->run({{in, node.inputs.size()},
-                     {out, node.outputs.size()},
-                     arena_.data() + planned.scratch_offset,
-                     pool_});
+    planned.op->run(
+        {{in, node.inputs.size()}, {out, node.outputs.size()}, arena_.data() + planned.scratch_offset, pool_});
     in += node.inputs.size();
     out += node.outputs.size();
     if (!times.empty()) {

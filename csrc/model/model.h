@@ -21,7 +21,7 @@ int dtype_bits(DType dtype);
 
 /// real = (q - zero_point) * scale. Per tensor (axis -1, one scale) or per index of `axis`.
 struct Quantization {
-  std::vector<f32> scale;  ///< empty: not quantised; else finite and > 0
+  std::vector<f32> scale;       ///< empty: not quantised; else finite and > 0
   std::vector<s32> zero_point;  ///< as long as scale
   int axis = -1;
   explicit operator bool() const { return !scale.empty(); }
@@ -31,7 +31,7 @@ struct Quantization {
 struct Tensor {
   std::string name;
   DType dtype = DType::f32;
-  Shape shape;  ///< -1: known only at run time
+  Shape shape;                         ///< -1: known only at run time
   std::vector<std::string> dim_names;  ///< per dimension; empty where the size is fixed
   Quantization quantization;
   const std::byte* data = nullptr;  ///< constants: dense row-major little-endian values, 64-byte aligned
@@ -85,7 +85,7 @@ struct Model {
   std::string metadata;  ///< JSON
   u64 file_bytes = 0;
   int version_major = 0, version_minor = 0;
-  std::shared_ptr<const void> storage;  ///< keeps the mapping or buffer that Tensor::data points into
+  std::shared_ptr<const void> storage;               ///< keeps the mapping or buffer that Tensor::data points into
   std::vector<std::shared_ptr<const void>> decoded;  ///< buffers of tensors whose encoding is not dense
 };
 

@@ -1,6 +1,7 @@
 // conv: three bodies behind one operator. Depthwise has its own kernels; everything else is a matrix product whose rows
 // are output pixels: read in place where a pixel needs one input pixel alone (1x1), else through a table of offsets
-// built once per plan (indirect GEMM, Dukhan, "The Indirect Convolution Algorithm", 2019), so there is no im2col buffer.
+// built once per plan (indirect GEMM, Dukhan, "The Indirect Convolution Algorithm", 2019), so there is no im2col
+// buffer.
 
 #include <limits>
 
@@ -132,7 +133,7 @@ class DepthwiseConv final : public ConvBody {
 
   Status prepare(const PrepareContext& context, const ConvGeometry& g) override {
     images_ = g.images;
-    geometry_ = {g.in_h,     g.in_w,     g.in_channels, g.kernel_h, g.kernel_w, g.stride_h, g.stride_w,
+    geometry_ = {g.in_h,       g.in_w,       g.in_channels, g.kernel_h, g.kernel_w, g.stride_h, g.stride_w,
                  g.dilation_h, g.dilation_w, g.pad_top,     g.pad_left, g.out_h,    g.out_w};
     out_element_bytes_ = dtype_bits(context.outputs[0].dtype()) / 8;
     WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
@@ -141,7 +142,8 @@ class DepthwiseConv final : public ConvBody {
     packed_ = context.weights.get(context.node, kernel_name(), bytes, [&](std::byte* out) {
       Depthwise::pack(*kernel_, context.inputs, g.in_channels, g.taps(), out);
     });
-    if (!packed_) return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
+    if (!packed_)
+      return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
     pad_.assign(static_cast<std::size_t>(g.in_channels), Depthwise::Product::padding(context.inputs[0]));
     return {};
   }

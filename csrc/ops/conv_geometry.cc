@@ -40,7 +40,7 @@ Status infer_conv(const Node& node, const Shape& x, const Shape& w, ConvGeometry
                         w.text().c_str());
   }
   const std::vector<s64>&strides = node.attributes.integers("strides"),
-             &dilations = node.attributes.integers("dilations"), &pads = node.attributes.integers("pads");
+        &dilations = node.attributes.integers("dilations"), &pads = node.attributes.integers("pads");
   ConvGeometry& g = *geometry;
   g.images = x[0];
   g.in_h = flat ? 1 : x[1];

@@ -78,7 +78,8 @@ struct ProductF32 {
     gemm_f32::run(kernel, {lhs, packed, n, taps, k, epilogue, reinterpret_cast<f32*>(out), out_stride}, m_begin, m_end,
                   n_begin, n_end);
   }
-  static EpilogueF32 epilogue_at(const EpilogueParamsF32& params, const std::byte* residual, isize stride, isize first) {
+  static EpilogueF32 epilogue_at(const EpilogueParamsF32& params, const std::byte* residual, isize stride,
+                                 isize first) {
     EpilogueF32 epilogue = params.at(residual, stride);
     if (epilogue.residual) epilogue.residual += first;
     return epilogue;
@@ -100,7 +101,8 @@ class PackedProduct {
     packed_ = context.weights.get(context.node, key, bytes, [&](std::byte* out) {
       Product::pack(*kernel_, context.inputs, first, n, taps, k, out);
     });
-    if (!packed_) return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
+    if (!packed_)
+      return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
     return {};
   }
 

@@ -30,7 +30,8 @@ Status node_error(const Node& node, Code code, const char* format, ...) {
 
 Result<int> normalize_axis(const Node& node, s64 axis, int rank) {
   if (axis < -rank || axis >= rank)
-    return node_error(node, Code::shape, "axis %lld is outside a tensor of rank %d", static_cast<long long>(axis), rank);
+    return node_error(node, Code::shape, "axis %lld is outside a tensor of rank %d", static_cast<long long>(axis),
+                      rank);
   return static_cast<int>(axis < 0 ? axis + rank : axis);
 }
 

@@ -137,7 +137,10 @@ class Preprocess:
         unknown = [str(key) for key in values if key not in _KEYS]
         if unknown:
             raise InvalidArgumentError(f"preprocess: no key {unknown[0]!r}; keys: {', '.join(_KEYS)}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        arguments: dict[str, Any] = {
+            key: tuple(item) if isinstance(item, list) else item for key, item in values.items()
+        }
+        return cls(**arguments)
 
     # --- doing it ---
 
@@ -184,7 +187,8 @@ class Preprocess:
             return values
         dtype = NUMPY_DTYPES[self.dtype]
         limits = np.iinfo(dtype)
-        return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+        steps: np.ndarray = np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+        return steps
 
     def _pixels(self, image: Any) -> np.ndarray:
         """u8 [H, W, C], converted, resized and cropped."""
@@ -242,19 +246,6 @@ class Preprocess:
 
 
 _KEYS = tuple(item.name for item in fields(Preprocess))
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-#: Presets by name: the usual inputs of ImageNet classifiers.
-PRESETS: dict[str, Preprocess] = {
-    # torchvision's evaluation: mean and standard deviation of ImageNet in 0..1.
-    "imagenet": Preprocess(256, 224, "bilinear", scale=1 / 255, mean=_MEAN, std=_STD),
-    "imagenet-bicubic": Preprocess(256, 224, "bicubic", scale=1 / 255, mean=_MEAN, std=_STD),
-    # TensorFlow's EfficientNet-Lite: (x - 127) / 128.
-    "tf": Preprocess(256, 224, "bicubic", mean=(127.0,), std=(128.0,)),
-    # Keras' "tf" mode (MobileNet, Inception): x / 127.5 - 1.
-    "keras": Preprocess(256, 224, "bilinear", scale=1 / 127.5, mean=(1.0,)),
-    "unit": Preprocess(scale=1 / 255),
-}
 
 
 def _pil() -> Any:
@@ -351,3 +342,17 @@ def _parse_value(key: str, text: str) -> Any:
 def _parse_number(text: str) -> float:
     numerator, slash, denominator = text.partition("/")
     return float(numerator) / float(denominator) if slash else float(numerator)
+
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+#: Presets by name: the usual inputs of ImageNet classifiers.
+PRESETS: dict[str, Preprocess] = {
+    # torchvision's evaluation: mean and standard deviation of ImageNet in 0..1.
+    "imagenet": Preprocess(256, 224, "bilinear", scale=1 / 255, mean=_MEAN, std=_STD),
+    "imagenet-bicubic": Preprocess(256, 224, "bicubic", scale=1 / 255, mean=_MEAN, std=_STD),
+    # TensorFlow's EfficientNet-Lite: (x - 127) / 128.
+    "tf": Preprocess(256, 224, "bicubic", mean=(127.0,), std=(128.0,)),
+    # Keras' "tf" mode (MobileNet, Inception): x / 127.5 - 1.
+    "keras": Preprocess(256, 224, "bilinear", scale=1 / 127.5, mean=(1.0,)),
+    "unit": Preprocess(scale=1 / 255),
+}

@@ -1,7 +1,7 @@
 // AVX2 + FMA: 16 registers, so the weights are memory operands.
 
 #include "kernels/simd_f32/avx2.h"
-// after the vector
+
 #include "kernels/dwconv_f32/tile.h"
 
 namespace whit::dwconv_f32 {

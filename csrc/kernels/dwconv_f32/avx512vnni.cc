@@ -1,7 +1,7 @@
 // AVX-512F: 32 registers.
 
 #include "kernels/simd_f32/avx512.h"
-// after the vector
+
 #include "kernels/dwconv_f32/tile.h"
 
 namespace whit::dwconv_f32 {

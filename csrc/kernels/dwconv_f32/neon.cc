@@ -1,7 +1,7 @@
 // NEON: 32 registers.
 
 #include "kernels/simd_f32/neon.h"
-// after the vector
+
 #include "kernels/dwconv_f32/tile.h"
 
 namespace whit::dwconv_f32 {

@@ -1,7 +1,7 @@
 // AVX2 + FMA: 16 registers. 6 x 16 holds 12 accumulators, 2 vectors of rhs and a broadcast.
 
 #include "kernels/simd_f32/avx2.h"
-// after the vector
+
 #include "kernels/gemm_f32/broadcast.h"
 #include "kernels/gemm_f32/tile.h"
 

@@ -1,7 +1,7 @@
 // AVX-512F: 32 registers. 12 x 32 holds 24 accumulators, 2 vectors of rhs and the broadcasts.
 
 #include "kernels/simd_f32/avx512.h"
-// after the vector
+
 #include "kernels/gemm_f32/broadcast.h"
 #include "kernels/gemm_f32/tile.h"
 

@@ -41,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> int:
     with load(arguments.model, arguments.threads) as model:
         results = model.run(read_feeds(model, arguments.input))
     if arguments.output:
-        np.savez(arguments.output, **{name: value for name, value in results.items()})
+        np.savez(arguments.output, **dict(results.items()))
     if arguments.json:
         print_json({name: _as_json(value, arguments.top, labels) for name, value in results.items()})
         return EXIT_OK

@@ -34,7 +34,8 @@ def cpu_name() -> str:
 
 def state() -> dict[str, Any]:
     """Facts among: governor, frequency_mhz, temperature_c, throttled (count of throttle events since boot or the
-    Raspberry Pi firmware's flags as a number), load_1m."""
+    Raspberry Pi firmware's flags as a number), load_1m.
+    """
     facts: dict[str, Any] = {}
     governor = _read(_CPU / "cpu0/cpufreq/scaling_governor")
     if governor:

@@ -81,7 +81,7 @@ def make_plan(graph: Graph, recipe: Recipe) -> Plan:
         for name in set(node.inputs):
             consumers.setdefault(name, []).append(node)
     _choose_nodes(graph, recipe, plan, consumers)
-    _group_tensors(graph, plan, consumers)
+    _group_tensors(graph, plan)
     return plan
 
 
@@ -121,14 +121,15 @@ def _reason_against(graph: Graph, node: Node, recipe: Recipe) -> str | None:
         return "not f32"
     if node.op in PRODUCTS:
         weights = graph.constant(node.inputs[1])
-        bias = node.inputs[2] if len(node.inputs) > 2 else ""
-        if weights is None or (bias and graph.constant(bias) is None):
+        has_bias = len(node.inputs) > 2 and node.inputs[2] != ""
+        bias = graph.constant(node.inputs[2]) if has_bias else None
+        if weights is None or (has_bias and bias is None):
             return "weights or bias are computed"
         if weights.dtype != np.float32:
             return "weights are quantised already"
         if weights[0].size > _MAX_SUM_LENGTH:
             return f"sums of {weights[0].size} products could overflow s32"
-        if not np.isfinite(weights).all() or (bias and not np.isfinite(graph.tensors[bias].data).all()):
+        if not np.isfinite(weights).all() or (bias is not None and not np.isfinite(bias).all()):
             return "weights or bias are not finite"
     elif node.op == "pad" and node.attributes["mode"] == "constant" and not math.isfinite(_pad_value(node)):
         return "pads with infinity"
@@ -149,7 +150,7 @@ def _quantizes_well(constant: np.ndarray | None) -> bool:
     return float(np.square(real - constant).sum()) * _MIN_CONSTANT_SNR <= signal
 
 
-def _group_tensors(graph: Graph, plan: Plan, consumers: dict[str, list[Node]]) -> None:
+def _group_tensors(graph: Graph, plan: Plan) -> None:
     parent: dict[str, str] = {}
 
     def find(name: str) -> str:

@@ -45,7 +45,7 @@ def quantize(graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], rec
 
 
 def quantize_weights(graph: Graph, recipe: Recipe) -> dict[str, str]:
-    """Turns f32 weights into s8 constants whose arithmetic stays f32, in place. Returns reasons for those left alone."""
+    """Turns f32 weights into s8 constants, in place; arithmetic stays f32. Returns why some were left alone."""
     reasons: dict[str, str] = {}
     positions = {"conv": (1,), "conv_transpose": (1,), "gemm": (1,), "lstm": (1, 2)}
     done: dict[str, str] = {}

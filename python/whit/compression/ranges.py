@@ -56,7 +56,8 @@ def weight_scales(weights: np.ndarray, bias: np.ndarray | None = None, input_sca
         magnitude = np.abs(bias.astype(np.float64)) / input_scale
         scales = np.maximum(scales, magnitude / _MAX_BIAS_STEPS)
         scales[dead] = np.maximum(magnitude[dead] / _DEAD_CHANNEL_STEPS, _MIN_SCALE)
-    return scales.astype(np.float32)
+    result: np.ndarray = scales.astype(np.float32)
+    return result
 
 
 def quantize_values(values: np.ndarray, quantization: Quantization, low: int = -128) -> np.ndarray:
@@ -66,7 +67,8 @@ def quantize_values(values: np.ndarray, quantization: Quantization, low: int = -
         shape[quantization.axis] = -1
     scale = quantization.scale.astype(np.float64).reshape(shape)
     steps = np.rint(values.astype(np.float64) / scale) + quantization.zero_point.reshape(shape)
-    return np.clip(steps, low, 127).astype(np.int8)
+    result: np.ndarray = np.clip(steps, low, 127).astype(np.int8)
+    return result
 
 
 def choose_range(distribution: Distribution, calibration: Calibration) -> tuple[float, float]:

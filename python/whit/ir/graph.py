@@ -106,7 +106,7 @@ class Graph:
         """Adds a constant under a fresh name made from `hint`. Returns the name."""
         from whit.dtypes import dtype_of
 
-        data = np.ascontiguousarray(data)
+        data = np.asarray(data, order="C")
         return self.add_tensor(Tensor(self.fresh_name(hint), dtype_of(data), data.shape, quantization, data))
 
     def fresh_name(self, hint: str) -> str:

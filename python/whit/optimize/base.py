@@ -173,17 +173,17 @@ def redirect(graph: Graph, old: str, new: str) -> bool:
     It cannot be where `old` is an output of the graph and `new` is an input, a constant or an output itself: the name of
     an output must stay, so the producer of `new` takes it over.
     """
-    if old not in graph.outputs:
-        graph.replace_uses(old, new)
-        return True
-    producer = graph.producer(new)
-    if producer is None or new in graph.outputs:
+    producer, old_producer = graph.producer(new), graph.producer(old)
+    is_output = old in graph.outputs
+    if is_output and (producer is None or new in graph.outputs):
         return False
-    old_producer = graph.producer(old)
-    if old_producer is not None:
+    if old_producer is not None:  # it must not count as a reader of what it read
         old_producer.outputs = ["" if name == old else name for name in old_producer.outputs]
         if not any(old_producer.outputs):
             graph.remove_node(old_producer)
+    if not is_output or producer is None:
+        graph.replace_uses(old, new)
+        return True
     producer.outputs = [old if name == new else name for name in producer.outputs]
     taken = graph.tensors.pop(new)
     graph.tensors[old] = Tensor(old, taken.dtype, graph.tensors[old].shape, taken.quantization)

@@ -18,7 +18,9 @@ from typing import ClassVar
 from whit.ir import Attribute, Graph, Node, Tensor
 from whit.optimize.base import Pass, attribute_ints
 from whit.optimize.layout_rules import (
+    BINARY,
     Flip,
+    Permutation,
     channels_first,
     channels_last,
     flip_rule,
@@ -131,7 +133,7 @@ class _Layout:
 
     def _visit(self, node: Node) -> None:
         computed = [name for name in node.inputs if name in self.values]
-        if node.op == "transpose" and self._visit_transpose(node):
+        if node.op in ("transpose", "reshape") and self._visit_transpose(node):
             return
         layouts = {self.of[name] for name in computed if self._rank(name) >= 3}
         layout = layouts.pop() if len(layouts) == 1 else "plain"
@@ -155,10 +157,8 @@ class _Layout:
         source, result = node.inputs[0], node.outputs[0]
         if source not in self.values:
             return False
-        rank, perm = self._rank(source), tuple(attribute_ints(node, "perm"))
-        wanted = _OTHER[self.of[source]]
-        value = self.values[source]
-        if rank < 3 or perm != _PERMUTATION[wanted](rank) or (wanted in value.names and result in self.graph.outputs):
+        wanted, value = _OTHER[self.of[source]], self.values[source]
+        if not self._permutes(node, _PERMUTATION[wanted]) or (wanted in value.names and result in self.graph.outputs):
             return False
         value.names.setdefault(wanted, result)
         value.transposes += 1
@@ -166,6 +166,16 @@ class _Layout:
         self.values[result] = value
         self.transposes.add(id(node))
         return True
+
+    def _permutes(self, node: Node, permutation: Permutation) -> bool:
+        """True for a transpose by the permutation, and for a reshape that does the same."""
+        old, new = (self.graph.tensors[name].shape for name in (node.inputs[0], node.outputs[0]))
+        if old is None or new is None or len(old) < 3 or len(new) != len(old):
+            return False
+        perm = permutation(len(old))
+        if node.op == "transpose":
+            return tuple(attribute_ints(node, "perm")) == perm
+        return old != new and permuted(old, perm) == new and reshape_for_permutation(old, perm) is not None
 
     def _layout_of_result(self, node: Node, name: str) -> str:
         """Of a node that keeps its layout. A guess is enough: it decides what may cancel, not what is right."""
@@ -201,7 +211,8 @@ class _Layout:
                 if name in self.values:
                     node.inputs[index] = self._in_layout(name, wanted if moves else self.of[name])
                 elif name and moves:
-                    node.inputs[index] = self._permuted_constant(name, self._rank(node.outputs[0]), wanted)
+                    rank = self._rank(node.outputs[0] if node.op in BINARY else name)
+                    node.inputs[index] = self._permuted_constant(name, rank, wanted)
             for index, name in enumerate(node.outputs):
                 if name and flipped and flip is not None and flip.outputs[index]:
                     node.outputs[index] = self._name_in_layout(name, wanted)

@@ -71,16 +71,16 @@ class Operation:
     def has(self, name: str) -> bool:
         return name in self.node.attributes
 
-    def int(self, name: str, default: int = 0) -> int:
+    def integer(self, name: str, default: int = 0) -> int:
         return int(self.node.attributes[name].as_int()) if self.has(name) else default
 
-    def float(self, name: str, default: float = 0.0) -> float:
+    def number(self, name: str, default: float = 0.0) -> float:
         return float(self.node.attributes[name].as_float()) if self.has(name) else default
 
     def string(self, name: str, default: str = "") -> str:
         return str(self.node.attributes[name].as_string()) if self.has(name) else default
 
-    def ints(self, name: str, default: Sequence[int] = ()) -> list[int]:
+    def integers(self, name: str, default: Sequence[int] = ()) -> list[int]:
         return [int(value) for value in self.node.attributes[name].as_ints()] if self.has(name) else list(default)
 
     def refuse_attribute(self, name: str, *accepted: object) -> None:
@@ -107,8 +107,8 @@ class Weight:
             return self.data
         axis = self.quantization.axis
         shape = [-1 if index == axis else 1 for index in range(self.data.ndim)] if axis is not None else []
-        steps = self.data.astype(np.int64) - self.quantization.zero_point.reshape(shape)
-        return (steps.astype(np.float32) * self.quantization.scale.reshape(shape)).astype(np.float32)
+        steps = (self.data.astype(np.int64) - self.quantization.zero_point.reshape(shape)).astype(np.float32)
+        return steps * self.quantization.scale.reshape(shape)
 
     def transposed(self, perm: Sequence[int]) -> Weight:
         quantization = self.quantization
@@ -202,6 +202,21 @@ class Context:
         """Says which tensor an ONNX value is."""
         self._names[value] = name
 
+    def rename(self, old: str, new: str, start: int = 0) -> None:
+        """Renames a computed tensor that only nodes from index `start` on name."""
+        tensor = self.graph.tensors.pop(old)
+        tensor.name = new
+        self.graph.tensors[new] = tensor
+        for node in self.graph.nodes[start:]:
+            node.inputs = [new if name == old else name for name in node.inputs]
+            node.outputs = [new if name == old else name for name in node.outputs]
+        if old in self._channels_last:
+            self._channels_last[new] = self._channels_last.pop(old)
+        if old in self._offset_u8:
+            self._offset_u8.add(new)
+        if start == 0:
+            self._names.update({value: new for value, name in self._names.items() if name == old})
+
     def _add_constant(self, value: ir.Value, array: np.ndarray) -> str:
         dtype = self.dtype(value)
         if dtype == "s32" and array.dtype != np.int32:
@@ -246,6 +261,7 @@ class Context:
         op: str,
         inputs: Sequence[str],
         shape: Iterable[Dim],
+        /,
         *,
         dtype: str = "f32",
         quantization: Quantization | None = None,
@@ -259,6 +275,7 @@ class Context:
         op: str,
         inputs: Sequence[str],
         shapes: Sequence[Iterable[Dim] | None],
+        /,
         *,
         dtype: str = "f32",
         quantization: Quantization | None = None,
@@ -279,16 +296,16 @@ class Context:
         self.graph.nodes.append(Node(op, name, inputs, outputs, dict(attributes)))
         return outputs
 
-    def same(self, op: str, inputs: Sequence[str], **attributes: Attribute) -> str:
+    def same(self, op: str, inputs: Sequence[str], *, dtype: str = "f32", **attributes: Attribute) -> str:
         """`emit` with the shape of the first input."""
-        return self.emit(op, inputs, self.shape_of(inputs[0]), **attributes)
+        return self.emit(op, inputs, self.shape_of(inputs[0]), dtype=dtype, quantization=None, **attributes)
 
-    def move(self, op: str, inputs: Sequence[str], shape: Iterable[Dim], **attributes: Attribute) -> str:
+    def move(self, op: str, inputs: Sequence[str], shape: Iterable[Dim], /, **attributes: Attribute) -> str:
         """`emit` for operators that only move data: dtype and quantisation are those of the first input."""
         return self.move_many(op, inputs, [shape], **attributes)[0]
 
     def move_many(
-        self, op: str, inputs: Sequence[str], shapes: Sequence[Iterable[Dim]], **attributes: Attribute
+        self, op: str, inputs: Sequence[str], shapes: Sequence[Iterable[Dim]], /, **attributes: Attribute
     ) -> list[str]:
         first = self.graph.tensors[inputs[0]]
         if first.quantization is not None and first.quantization.axis is not None:
@@ -391,9 +408,7 @@ class Context:
             self._prepared[key] = self._add_weight(str(value.name), weight, arrange, axis)
         return self._prepared[key]
 
-    def _add_weight(
-        self, hint: str, weight: Weight, arrange: Callable[[np.ndarray], np.ndarray], axis: int
-    ) -> str:
+    def _add_weight(self, hint: str, weight: Weight, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> str:
         quantization = weight.quantization
         if quantization is not None:
             reason = self._not_symmetric(weight, axis)

@@ -122,19 +122,17 @@ def _add_outputs(model: ir.Model, context: Context, refused: _Refusals) -> None:
         try:
             dtype = context.dtype(value)
             tensor = context.tensor(value)
-            if context.is_offset(tensor):
-                if tensor == name:
-                    tensor = context.fresh(f"{name}/s8")
-                    context.rename(name, tensor, 0)
-                tensor = context.from_offset(tensor, dtype)
         except Unsupported as error:
             refused.add(name, "graph output", str(error))
             continue
+        if context.is_offset(tensor):
+            if tensor == name:
+                context.rename(tensor, tensor := context.fresh(f"{name}/s8"))
+            tensor = context.from_offset(tensor, dtype)
         if tensor != name:
-            # An input, a constant, or the same tensor as another output: it needs a node of its own.
-            start = len(graph.nodes)
-            shape = context.shape_of(tensor)
-            if context.producer_index(tensor) < 0 or tensor in graph.outputs:
+            # An input, a constant or another output under a second name needs a node of its own.
+            if graph.producer(tensor) is None or tensor in graph.outputs:
+                shape = context.shape_of(tensor)
                 tensor = context.reshape(tensor, [0] * len(shape), shape)
-            context.rename(tensor, name, 0 if tensor not in graph.tensors else min(start, 0))
+            context.rename(tensor, name)
         graph.outputs.append(name)

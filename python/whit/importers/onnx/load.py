@@ -7,7 +7,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import google.protobuf.message
 import onnx
 
 from whit.errors import FormatError, InvalidArgumentError
@@ -89,7 +88,7 @@ def _parse(data: bytes, what: str) -> onnx.ModelProto:
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(data)
-    except google.protobuf.message.DecodeError as error:
+    except Exception as error:  # protobuf's DecodeError, whichever protobuf is installed
         raise FormatError(f"{what} is not an ONNX file, or it is damaged: {error}") from error
     if not proto.HasField("graph"):
         raise FormatError(f"{what} is not an ONNX file: it holds no graph")

@@ -89,7 +89,8 @@ def _set_input_shapes(model: ir.Model, wanted: Mapping[str, Sequence[int | str]]
             _pin(name, dims, list(wanted[name]), pinned)
         value.shape = ir.Shape(dims)
     for value in inputs.values():
-        value.shape = ir.Shape([pinned.get(dim, dim) for dim in (_dim(dim, "") for dim in value.shape)])
+        dims = [_dim(dim, "") for dim in value.shape]
+        value.shape = ir.Shape([pinned.get(dim, dim) if isinstance(dim, str) else dim for dim in dims])
 
 
 def _dim(dim: int | ir.SymbolicDim, name: str) -> int | str:
@@ -102,9 +103,9 @@ def _pin(name: str, dims: list[int | str], wanted: list[int | str], pinned: dict
     if len(wanted) != len(dims):
         raise InvalidArgumentError(f"input '{name}' has {len(dims)} dimensions {dims}; input_shapes says {wanted}")
     for axis, (have, want) in enumerate(zip(dims, wanted, strict=True)):
-        if isinstance(want, bool) or not isinstance(want, int | str | np.integer) or (want != str(want) and want < 1):
+        size = want if isinstance(want, str) else int(want) if isinstance(want, int | np.integer) else 0
+        if size in ("", 0) or isinstance(want, bool) or (isinstance(size, int) and size < 0):
             raise InvalidArgumentError(f"input_shapes['{name}'][{axis}] must be a positive int or a name; got {want!r}")
-        size = want if isinstance(want, str) else int(want)
         if isinstance(have, int):
             if have != size:
                 raise InvalidArgumentError(f"input '{name}' has the fixed size {have} at {axis}; got {want!r}")

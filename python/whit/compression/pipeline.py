@@ -1,0 +1,281 @@
+"""From an ONNX model to a .whit file: import, optimise, compress, write."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whit.compression.calibrate import RunnerFactory, collect, engine_runner
+from whit.compression.error import counterpart, measure
+from whit.compression.plan import PRODUCTS, Plan, make_plan, observed
+from whit.compression.quantize import quantize, quantize_weights
+from whit.compression.recipe import Recipe, RecipeLike
+from whit.compression.result import LayerReport, Report
+from whit.data import Dataset, PreprocessLike, open_data, resolve_preprocess
+from whit.errors import CalibrationError, InvalidArgumentError, RecipeError
+from whit.ir import Graph, Node, Quantization
+from whit.progress import ProgressCallback
+from whit.version import __version__
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["compress"]
+
+#: Samples on which the error of each layer is measured.
+_REPORT_SAMPLES = 8
+
+
+def compress(
+    model: str | os.PathLike[str] | bytes | onnx.ModelProto | Graph,
+    out: str | os.PathLike[str] | None = None,
+    recipe: RecipeLike = "int8",
+    data: Any = None,
+    *,
+    preprocess: PreprocessLike = None,
+    input_shapes: Mapping[str, Sequence[int | str]] | None = None,
+    progress: ProgressCallback | None = None,
+) -> Report:
+    """Compresses a model into a .whit file.
+
+    Args:
+        model: an ONNX model: a path, its bytes or a `ModelProto`; or a graph of whit.
+        out: where to write the file. It is replaced in one step when all went well, else untouched. None returns the
+            bytes in `Report.file`.
+        recipe: "f32" (no loss), "int8" (integer arithmetic; needs data), "int8-weights" (smaller, f32 arithmetic), a
+            `Recipe`, or a mapping as `Recipe.to_dict` gives it.
+        data: calibration data: a folder of pictures or .npy files, an .npz, arrays, or an iterable of feeds; see
+            `whit.data.open_data`. About 100 samples like those the model will meet.
+        preprocess: how pictures become arrays (`whit.preprocess.Preprocess`, its text form, or a dict of one per
+            input); stored in the file, so that running it on a picture needs no further settings.
+        input_shapes: sizes for inputs that the model leaves open, by input name.
+        progress: called with (label, done, total) instead of drawing a progress bar on the terminal.
+
+    Returns:
+        Sizes and errors, layer by layer.
+
+    Raises:
+        CalibrationError: no data for a recipe that needs it, or unusable data.
+        RecipeError: no such recipe, or one that does not fit the model.
+        FormatError, UnsupportedOperatorError, InvalidArgumentError: the model cannot be read or converted.
+    """
+    return run_pipeline(
+        model, out, Recipe.of(recipe), data, preprocess=preprocess, input_shapes=input_shapes, callback=progress
+    )
+
+
+def run_pipeline(
+    model: Any,
+    out: str | os.PathLike[str] | None,
+    recipe: Recipe,
+    data: Any,
+    *,
+    preprocess: PreprocessLike = None,
+    input_shapes: Mapping[str, Sequence[int | str]] | None = None,
+    callback: ProgressCallback | None = None,
+    runner: RunnerFactory = engine_runner,
+) -> Report:
+    """`compress` with the runner of graphs to choose."""
+    from whit.format import save, write
+    from whit.optimize import optimize
+    from whit.optimize.base import clone
+
+    if recipe.needs_data and data is None:
+        raise CalibrationError(
+            f"recipe {recipe.name!r} needs calibration data: give data= a folder of pictures or .npy files, an .npz "
+            "file, an array or an iterable of feeds, about 100 samples (on the command line: --data DIR|NPZ)"
+        )
+    path = None if out is None else _check_out(out)
+    graph, source, source_bytes = _import(model, input_shapes)
+    float_graph = optimize(graph)
+    inputs = [float_graph.tensors[name] for name in float_graph.inputs]
+    steps = resolve_preprocess(preprocess, inputs)
+    dataset = None if data is None else open_data(data, inputs, steps)
+
+    reasons: dict[str, str] = {}
+    notes: list[str] = []
+    result = clone(float_graph)
+    if recipe.activations == "s8":
+        assert dataset is not None, "checked above"
+        plan = _plan(result, recipe)
+        result = _quantize(result, plan, dataset, recipe, runner, callback)
+        reasons = plan.reasons
+        notes = _notes(float_graph, plan)
+    elif recipe.weights == "s8":
+        reasons = quantize_weights(result, recipe)
+    layers = _layers(float_graph, result, reasons, _errors(float_graph, result, dataset, runner, callback))
+
+    report = Report(
+        recipe=recipe.to_dict(),
+        layers=tuple(layers),
+        source_bytes=source_bytes,
+        file_bytes=0,
+        weight_bytes_before=_constant_bytes(float_graph),
+        weight_bytes_after=_constant_bytes(result),
+        calibration_samples=len(dataset) if dataset is not None and recipe.needs_data else 0,
+        notes=tuple(notes),
+        path=None if path is None else str(path),
+    )
+    result.metadata = _metadata(graph, source, recipe, steps, report)
+    if path is None:
+        file = write(result)
+        return _with_file(report, len(file), file)
+    save(result, path)
+    return _with_file(report, path.stat().st_size, None)
+
+
+def _import(model: Any, input_shapes: Mapping[str, Sequence[int | str]] | None) -> tuple[Graph, str | None, int | None]:
+    """The graph, the SHA-256 of its source and the source's size."""
+    if isinstance(model, Graph):
+        if input_shapes:
+            raise InvalidArgumentError("compress: input_shapes go with ONNX models; a graph has its shapes")
+        return model, None, None
+    from whit.importers.onnx import import_onnx
+
+    graph = import_onnx(model, input_shapes=input_shapes)
+    if isinstance(model, (str, os.PathLike)):
+        content = Path(model).read_bytes()
+    else:
+        content = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else model.SerializeToString()
+    return graph, hashlib.sha256(content).hexdigest(), len(content)
+
+
+def _check_out(out: str | os.PathLike[str]) -> Path:
+    """Says before a long calibration what would fail after it."""
+    path = Path(out)
+    if path.is_dir():
+        raise InvalidArgumentError(f"compress: {path} is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise InvalidArgumentError(f"compress: the folder {path.parent} does not exist")
+    return path
+
+
+def _plan(graph: Graph, recipe: Recipe) -> Plan:
+    quantized = next((tensor.name for tensor in graph.tensors.values() if tensor.quantization is not None), None)
+    if quantized is not None:
+        raise RecipeError(
+            f"recipe {recipe.name!r} needs an f32 model; this one is quantised already (tensor {quantized!r}). "
+            "Recipe 'f32' keeps it as it is, in integers"
+        )
+    return make_plan(graph, recipe)
+
+
+def _quantize(
+    graph: Graph, plan: Plan, data: Dataset, recipe: Recipe, runner: RunnerFactory, callback: ProgressCallback | None
+) -> Graph:
+    from whit.optimize import optimize
+
+    names = list(observed(graph, plan))
+    if recipe.bias_correction:
+        names += [node.inputs[0] for node in graph.nodes if node in plan.nodes and node.op in PRODUCTS]
+    bins = None if recipe.calibration.method == "minmax" else recipe.calibration.bins
+    statistics = collect(graph, names, data, bins=bins, runner=runner, callback=callback)
+    quantize(graph, plan, statistics, recipe)
+    return optimize(graph)
+
+
+def _notes(graph: Graph, plan: Plan) -> list[str]:
+    if not any(node.op in PRODUCTS for node in plan.nodes):
+        return ["no layer computes in s8: " + "; ".join(sorted(set(plan.reasons.values())))]
+    left = Counter(f"{node.op} ({plan.reasons[node.name]})" for node in graph.nodes if node.name in plan.reasons)
+    return [f"{count} x {what} stays f32" for what, count in left.most_common()]
+
+
+def _errors(
+    reference: Graph, result: Graph, data: Dataset | None, runner: RunnerFactory, callback: ProgressCallback | None
+) -> dict[str, float]:
+    """Signal-to-noise ratio of the computed tensors of `reference`, in decibel."""
+    if data is None:
+        return {}
+    computed = {name for node in result.nodes for name in node.outputs if name}
+    pairs: dict[str, tuple[str, Mapping[str, Any] | None]] = {}
+    for node in reference.nodes:
+        name = node.outputs[0]
+        partner = counterpart(name, computed)
+        if partner is not None and reference.tensors[name].dtype == "f32":
+            found = result.tensors[partner].quantization
+            pairs[name] = partner, _described(found)
+    partners = [partner for partner, _ in pairs.values() if partner not in result.outputs]
+    differences = measure(
+        runner(reference, [name for name in pairs if name not in reference.outputs]),
+        runner(result, partners),
+        pairs,
+        data.take(_REPORT_SAMPLES),
+        callback=callback,
+    )
+    return {name: round(difference.snr_db, 2) for name, difference in differences.items()}
+
+
+def _described(quantization: Quantization | None) -> dict[str, Any] | None:
+    """As `Model.tensors` says it."""
+    if quantization is None:
+        return None
+    return {"scale": quantization.scale, "zero_point": quantization.zero_point, "axis": quantization.axis}
+
+
+def _layers(reference: Graph, result: Graph, reasons: dict[str, str], errors: dict[str, float]) -> list[LayerReport]:
+    producers = {name: node for node in result.nodes for name in node.outputs if name}
+    layers = []
+    for node in reference.nodes:
+        partner = counterpart(node.outputs[0], producers)
+        after = None if partner is None else producers[partner]
+        layers.append(
+            LayerReport(
+                name=node.name,
+                op=node.op,
+                dtype=_dtype(result, after),
+                bytes_before=_node_bytes(reference, node),
+                bytes_after=0 if after is None else _node_bytes(result, after),
+                snr_db=errors.get(node.outputs[0]),
+                note=reasons.get(node.name, ""),
+            )
+        )
+    return layers
+
+
+def _dtype(graph: Graph, node: Node | None) -> str:
+    if node is None:
+        return "merged"
+    first = graph.tensors[node.inputs[0]].dtype
+    weights = graph.tensors[node.inputs[1]].dtype if len(node.inputs) > 1 and node.inputs[1] else first
+    return "f32 (s8 weights)" if first == "f32" and weights == "s8" else first
+
+
+def _node_bytes(graph: Graph, node: Node) -> int:
+    found = [graph.constant(name) for name in dict.fromkeys(node.inputs) if name]
+    return sum(data.nbytes for data in found if data is not None)
+
+
+def _constant_bytes(graph: Graph) -> int:
+    return sum(tensor.data.nbytes for tensor in graph.tensors.values() if tensor.data is not None)
+
+
+def _metadata(
+    graph: Graph, source: str | None, recipe: Recipe, preprocess: Mapping[str, Any], report: Report
+) -> dict[str, object]:
+    metadata: dict[str, object] = {
+        **graph.metadata,
+        "producer": f"whit {__version__}",
+        "recipe": recipe.to_dict(),
+        "report": {
+            "weight_bytes_before": report.weight_bytes_before,
+            "weight_bytes_after": report.weight_bytes_after,
+            "source_bytes": report.source_bytes,
+            "calibration_samples": report.calibration_samples,
+            "worst_layers": [{"name": layer.name, "snr_db": layer.snr_db} for layer in report.worst()],
+        },
+    }
+    if source is not None:
+        metadata["source_sha256"] = source
+    if preprocess:
+        metadata["preprocess"] = {name: steps.to_dict() for name, steps in preprocess.items()}
+    return metadata
+
+
+def _with_file(report: Report, file_bytes: int, file: bytes | None) -> Report:
+    return replace(report, file_bytes=file_bytes, file=file)

@@ -1,0 +1,283 @@
+"""Where a compressed model differs from its original, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from whit.compression.calibrate import Runner, engine_runner
+from whit.compression.error import MAX_SNR_DB, Difference, as_real, counterpart
+from whit.data import PreprocessLike, open_data
+from whit.errors import InvalidArgumentError
+from whit.ir import Graph
+from whit.progress import ProgressCallback, progress
+
+if TYPE_CHECKING:
+    import onnx
+
+    from whit.model import Model
+
+__all__ = ["Comparison", "LayerComparison", "OutputComparison", "compare"]
+
+#: Below this a layer's output is visibly wrong; s8 alone costs about 25 to 45 dB.
+_BAD_SNR_DB = 15.0
+#: A layer that loses so much against the worst of its inputs is itself the cause.
+_OWN_LOSS_DB = 6.0
+
+
+@dataclass(frozen=True)
+class LayerComparison:
+    """One operator of the original.
+
+    Attributes:
+        name, op: of the operator.
+        tensor: its output.
+        dtype: of that output in the compressed model.
+        snr_db: signal-to-noise ratio of the output, 200 where equal.
+        input_snr_db: the lowest of its inputs; much above `snr_db` where this layer is what loses. None where no input
+            was compared.
+        max_abs: largest difference.
+    """
+
+    name: str
+    op: str
+    tensor: str
+    dtype: str
+    snr_db: float
+    input_snr_db: float | None
+    max_abs: float
+
+
+@dataclass(frozen=True)
+class OutputComparison:
+    """One output of the model.
+
+    Attributes:
+        name: of the output.
+        snr_db: signal-to-noise ratio.
+        max_abs: largest difference.
+        max_abs_reference: largest magnitude in the original.
+        top1_agreement: share of samples (of vectors along the last axis) whose largest entry is at the same place;
+            None for outputs that are no vectors of classes.
+    """
+
+    name: str
+    snr_db: float
+    max_abs: float
+    max_abs_reference: float
+    top1_agreement: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome of `compare`.
+
+    Attributes:
+        samples: runs compared.
+        layers: worst first.
+        outputs: in the model's order.
+        advice: what to do, most useful first.
+    """
+
+    samples: int
+    layers: tuple[LayerComparison, ...]
+    outputs: tuple[OutputComparison, ...]
+    advice: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready, with stable keys."""
+        return {
+            "samples": self.samples,
+            "layers": [asdict(layer) for layer in self.layers],
+            "outputs": [asdict(output) for output in self.outputs],
+            "advice": list(self.advice),
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.samples} samples; layers by signal-to-noise ratio, worst first", ""]
+        lines.append(f"{'SNR dB':>8}  {'inputs':>8}  {'max abs':>10}  {'dtype':5}  {'operator':18}  layer")
+        for layer in self.layers:
+            before = "" if layer.input_snr_db is None else f"{layer.input_snr_db:.1f}"
+            lines.append(
+                f"{layer.snr_db:8.1f}  {before:>8}  {layer.max_abs:10.3g}  {layer.dtype:5}  {layer.op:18}  {layer.name}"
+            )
+        lines.append("")
+        for output in self.outputs:
+            line = f"output {output.name}: SNR {output.snr_db:.1f} dB, max abs difference {output.max_abs:.3g}"
+            line += f" (values up to {output.max_abs_reference:.3g})"
+            if output.top1_agreement is not None:
+                line += f", top-1 agreement {100 * output.top1_agreement:.1f} %"
+            lines.append(line)
+        lines.extend(f"advice: {text}" for text in self.advice)
+        return "\n".join(lines)
+
+
+def compare(
+    onnx_model: str | os.PathLike[str] | bytes | onnx.ModelProto | Graph,
+    whit_model: str | os.PathLike[str] | bytes | Model,
+    data: Any,
+    *,
+    preprocess: PreprocessLike = None,
+    progress_callback: ProgressCallback | None = None,
+) -> Comparison:
+    """Runs the original in f32 and the compressed model on the same data and compares every tensor both have.
+
+    Args:
+        onnx_model: the original: an ONNX model, or a graph of whit.
+        whit_model: the compressed file, its bytes, or the loaded model.
+        data: as `whit.data.open_data` takes it; ten samples are enough to find layers.
+        preprocess: how pictures become arrays; without, what the file holds.
+        progress_callback: called with (label, done, total) instead of drawing a progress bar.
+
+    Raises:
+        InvalidArgumentError: the two have other inputs or outputs.
+        CalibrationError: unusable data.
+    """
+    from whit.model import Model, load
+
+    compressed = whit_model if isinstance(whit_model, Model) else load(whit_model)
+    graph = _reference(onnx_model, compressed)
+    tensors = {item["name"]: item for item in compressed.tensors() if not item["constant"]}
+    names = {"inputs": [item.name for item in compressed.inputs], "outputs": [item.name for item in compressed.outputs]}
+    for kind, wanted in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+        if names[kind] != wanted:
+            raise InvalidArgumentError(
+                f"compare: the models have other {kind}: {', '.join(wanted)} and {', '.join(names[kind])}; "
+                "is the file made from this model?"
+            )
+    if preprocess is None:
+        preprocess = compressed.metadata.get("preprocess")
+    dataset = open_data(data, compressed.inputs, preprocess)
+    pairs = {}
+    for node in graph.nodes:
+        partner = counterpart(node.outputs[0], tensors)
+        if partner is not None and graph.tensors[node.outputs[0]].dtype == "f32":
+            pairs[node.outputs[0]] = partner
+    reference = engine_runner(graph, [name for name in pairs if name not in graph.outputs])
+    other: Runner = compressed.session(observe=[name for name in pairs.values() if name not in graph.outputs])
+
+    differences = {name: Difference() for name in {**pairs, **dict.fromkeys(graph.outputs)}}
+    tops = {name: _Top1() for name in graph.outputs}
+    for feeds in progress(dataset, len(dataset), "compare", progress_callback):
+        wanted_values, got_values = reference.run(feeds), other.run(feeds)
+        for name, difference in differences.items():
+            partner = pairs.get(name, name)
+            got = as_real(got_values[partner], tensors[partner]["quantization"])
+            difference.add(wanted_values[name], got)
+            if name in tops:
+                tops[name].add(wanted_values[name], got)
+
+    layers = _layers(graph, pairs, tensors, differences)
+    outputs = tuple(
+        OutputComparison(
+            name, _round(differences[name].snr_db), differences[name].max_abs, tops[name].max_abs, tops[name].agreement
+        )
+        for name in graph.outputs
+    )
+    return Comparison(len(dataset), layers, outputs, tuple(_advice(layers, outputs, compressed.metadata)))
+
+
+def _reference(model: Any, compressed: Model) -> Graph:
+    from whit.importers.onnx import import_onnx
+    from whit.optimize import optimize
+
+    if isinstance(model, Graph):
+        return optimize(model)
+    # Sizes that were fixed when the file was made are fixed in the original too.
+    graph = import_onnx(model)
+    shapes = {info.name: info.shape for info in compressed.inputs}
+    fixed = {
+        name: shapes[name] for name in graph.inputs if name in shapes and graph.tensors[name].shape != shapes[name]
+    }
+    return optimize(import_onnx(model, input_shapes=fixed) if fixed else graph)
+
+
+class _Top1:
+    """Counts where the largest entry of class vectors agrees."""
+
+    def __init__(self) -> None:
+        self.same = self.total = 0
+        self.max_abs = 0.0
+        self.is_vector = True
+
+    def add(self, reference: np.ndarray, other: np.ndarray) -> None:
+        if reference.size == 0:
+            return
+        self.max_abs = max(self.max_abs, float(np.abs(reference.astype(np.float64)).max()))
+        # [classes], [N, classes], or the like with sizes of 1 in between.
+        classes = reference.shape[-1] if reference.ndim else 1
+        vectors = reference.size // classes
+        self.is_vector &= classes > 1 and (reference.ndim == 1 or vectors == reference.shape[0])
+        if self.is_vector:
+            same = reference.reshape(-1, classes).argmax(1) == other.reshape(-1, classes).argmax(1)
+            self.same, self.total = self.same + int(same.sum()), self.total + vectors
+
+    @property
+    def agreement(self) -> float | None:
+        return self.same / self.total if self.is_vector and self.total else None
+
+
+def _layers(
+    graph: Graph, pairs: Mapping[str, str], tensors: Mapping[str, Any], differences: Mapping[str, Difference]
+) -> tuple[LayerComparison, ...]:
+    layers = []
+    for node in graph.nodes:
+        name = node.outputs[0]
+        if name not in pairs:
+            continue
+        before = [differences[other].snr_db for other in node.inputs if other in pairs]
+        layers.append(
+            LayerComparison(
+                node.name,
+                node.op,
+                name,
+                str(tensors[pairs[name]]["dtype"]),
+                _round(differences[name].snr_db),
+                _round(min(before)) if before else None,
+                differences[name].max_abs,
+            )
+        )
+    return tuple(sorted(layers, key=lambda layer: layer.snr_db))
+
+
+def _advice(
+    layers: tuple[LayerComparison, ...], outputs: tuple[OutputComparison, ...], metadata: Mapping[str, Any]
+) -> list[str]:
+    recipe = metadata.get("recipe")
+    is_s8 = isinstance(recipe, Mapping) and recipe.get("activations") == "s8"
+    bad = [output for output in outputs if output.snr_db < _BAD_SNR_DB]
+    if not bad:
+        return ["every output is close to the original; nothing to do"]
+    advice = []
+    # A layer without compared inputs has the model's own inputs, which are exact.
+    causes = [layer for layer in layers if _input_snr(layer) - layer.snr_db > _OWN_LOSS_DB]
+    culprits = [layer for layer in causes if layer.snr_db < _BAD_SNR_DB] or causes
+    if culprits and is_s8:
+        listed = ", ".join(f"{layer.name!r}" for layer in culprits[:5])
+        advice.append(f"these layers lose most by themselves; leave them in f32 (recipe key keep_f32): {listed}")
+    if is_s8:
+        calibration = recipe.get("calibration") if isinstance(recipe, Mapping) else None
+        method = calibration.get("method") if isinstance(calibration, Mapping) else None
+        others = [f"{name!r}" for name in ("mse", "percentile", "minmax") if name != method]
+        advice.append(f"calibrate with another method (recipe key calibration.method): {' or '.join(others)}")
+        advice.append("calibrate with more samples, or samples closer to those of this comparison")
+        advice.append("recipe 'int8-weights' keeps arithmetic in f32: smaller, as accurate, slower")
+    else:
+        advice.append("arithmetic is f32 here: check that the file was made from this very model")
+    if not metadata.get("preprocess"):
+        advice.append(
+            "check that calibration and this comparison used the preprocessing that the model was trained with"
+        )
+    return advice
+
+
+def _round(value: float) -> float:
+    return round(value, 2)
+
+
+def _input_snr(layer: LayerComparison) -> float:
+    return MAX_SNR_DB if layer.input_snr_db is None else layer.input_snr_db

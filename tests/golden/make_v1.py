@@ -1,0 +1,160 @@
+"""Writes tests/golden/v1: one file for each thing that format 1 can say. The files must load for ever.
+
+Run it only to add a file: `python tests/golden/make_v1.py` (needs whit installed). Files that exist must come out as
+they are, which tests/python/format/test_format.py checks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from whit.format import write
+from whit.ir import Graph, Node, Quantization, Tensor
+
+FOLDER = Path(__file__).parent / "v1"
+
+
+def graph_of(name: str, tensors: list[Tensor], nodes: list[Node], inputs: list[str], outputs: list[str]) -> Graph:
+    return Graph(name, nodes, {tensor.name: tensor for tensor in tensors}, inputs, outputs)
+
+
+def per_tensor(scale: float, zero_point: int) -> Quantization:
+    return Quantization(np.array([scale], np.float32), np.array([zero_point], np.int32))
+
+
+def minimal() -> Graph:
+    """The example of docs/FORMAT.md: y = x + c."""
+    return graph_of(
+        "tiny",
+        [
+            Tensor("x", "f32", ("n", 2)),
+            Tensor("c", "f32", (2,), data=np.array([1, -2], np.float32)),
+            Tensor("y", "f32", ("n", 2)),
+        ],
+        [Node("add", "add_c", ["x", "c"], ["y"])],
+        ["x"],
+        ["y"],
+    )
+
+
+def quantized() -> Graph:
+    """s8 activations, weights per output channel, s32 bias; metadata."""
+    scale = np.array([0.5, 0.25, 0.125], np.float32)
+    zero = np.zeros(3, np.int32)
+    weights = (np.arange(12, dtype=np.int32) * 23 % 255 - 127).astype(np.int8).reshape(3, 4)
+    graph = graph_of(
+        "quantized",
+        [
+            Tensor("x", "f32", ("batch", 4)),
+            Tensor("x_s8", "s8", ("batch", 4), per_tensor(0.0625, -3)),
+            Tensor("w", "s8", (3, 4), Quantization(scale, zero, 0), weights),
+            Tensor("b", "s32", (3,), Quantization(scale * np.float32(0.0625), zero, 0), np.array([5, -70000, 0], "<i4")),
+            Tensor("y_s8", "s8", ("batch", 3), per_tensor(0.5, 10)),
+            Tensor("y", "f32", ("batch", 3)),
+        ],
+        [
+            Node("quantize_linear", "quantize", ["x"], ["x_s8"]),
+            Node("gemm", "fc", ["x_s8", "w", "b"], ["y_s8"], {"clamp_min": 0.0, "clamp_max": 6.0}),
+            Node("dequantize_linear", "dequantize", ["y_s8"], ["y"]),
+        ],
+        ["x"],
+        ["y"],
+    )
+    graph.metadata = {"producer": "whit", "recipe": {"name": "int8"}, "labels": ["älter", "日本", "plain"]}
+    return graph
+
+
+def attributes() -> Graph:
+    """Every type of attribute, absent inputs and outputs, several outputs, names in other scripts."""
+    f32 = np.float32
+    return graph_of(
+        "attributes",
+        [
+            Tensor("image", "f32", (1, 4, 4, 2)),
+            Tensor("weights", "f32", (2, 3, 3, 2), data=np.linspace(-1, 1, 36, dtype=f32).reshape(2, 3, 3, 2)),
+            Tensor("conv", "f32", (1, 4, 4, 2)),
+            Tensor("größer", "f32", (1, 8, 6, 2)),
+            Tensor("left", "f32", (1, 8, 6, 1)),
+            Tensor("right", "f32", (1, 8, 6, 1)),
+            Tensor("sequence", "f32", (3, 1, 2)),
+            Tensor("lstm_w", "f32", (1, 4, 2), data=np.linspace(0, 1, 8, dtype=f32).reshape(1, 4, 2)),
+            Tensor("lstm_r", "f32", (1, 4, 1), data=np.linspace(-1, 0, 4, dtype=f32).reshape(1, 4, 1)),
+            Tensor("state", "f32", (1, 1, 1)),
+            Tensor("last", "f32", (1, 1, 1)),
+        ],
+        [
+            Node(
+                "conv",
+                "conv",
+                ["image", "weights"],
+                ["conv"],
+                {"strides": [1, 1], "dilations": [1, 1], "pads": [1, 1, 1, 1], "group": 1, "activation": "hard_swish"},
+            ),
+            Node(
+                "resize",
+                "resize",
+                ["conv"],
+                ["größer"],
+                {
+                    "mode": "linear",
+                    "coordinate_transformation_mode": "half_pixel",
+                    "nearest_mode": "floor",
+                    "scales": [2.0, 1.5],
+                    "sizes": [],
+                },
+            ),
+            Node("split", "split", ["größer"], ["left", "right"], {"axis": -1, "sizes": [1, 1]}),
+            Node(
+                "lstm",
+                "lstm",
+                ["sequence", "lstm_w", "lstm_r", "", "state"],
+                ["", "last"],
+                {"direction": "forward"},
+            ),
+        ],
+        ["image", "sequence", "state"],
+        ["left", "right", "last"],
+    )
+
+
+def constants() -> Graph:
+    """A constant of every dtype that can be written, one without elements, one without axes, two that share a payload."""
+    values = {
+        "f32": np.array([[1.5, -np.inf, np.nan], [0.0, -0.0, 1e-40]], "<f4"),
+        "s8": np.array([[-128, 127, 0]], np.int8),
+        "u8": np.array([[0, 255]], np.uint8),
+        "s32": np.array([[-(2**31), 2**31 - 1]], "<i4"),
+        "s16": np.array([[-(2**15), 2**15 - 1]], "<i2"),
+        "f16": np.array([[65504.0, -0.5, np.inf]], "<f2"),
+        "shared": np.array([[-128], [127], [0]], np.int8),
+    }
+    tensors, nodes = [], []
+    for name, data in values.items():
+        dtype = "s8" if name == "shared" else name
+        tensors += [Tensor(name, dtype, data.shape, data=data), Tensor(f"{name}_t", dtype, data.shape[::-1])]
+        nodes.append(Node("transpose", f"transpose_{name}", [name], [f"{name}_t"], {"perm": [1, 0]}))
+    tensors += [
+        Tensor("empty", "f32", (0, 3), data=np.zeros((0, 3), "<f4")),
+        Tensor("empty_t", "f32", (3, 0)),
+        Tensor("scalar", "f32", (), data=np.array(7, "<f4")),
+        Tensor("scalar_abs", "f32", ()),
+    ]
+    nodes.append(Node("transpose", "transpose_empty", ["empty"], ["empty_t"], {"perm": [1, 0]}))
+    nodes.append(Node("abs", "abs", ["scalar"], ["scalar_abs"]))
+    outputs = [f"{name}_t" for name in values] + ["empty_t", "scalar_abs"]
+    return graph_of("constants", tensors, nodes, [], outputs)
+
+
+MODELS = {"minimal": minimal, "quantized": quantized, "attributes": attributes, "constants": constants}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name, make in MODELS.items():
+        (FOLDER / f"{name}.whit").write_bytes(write(make()))
+
+
+if __name__ == "__main__":
+    main()
