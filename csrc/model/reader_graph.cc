@@ -190,6 +190,7 @@ Status read_graph(const Section& section, Model* model, Positions* positions) {
   }
   model->inputs = read_indices(&cursor, model->tensors.size(), /*may_be_absent=*/false, "graph input");
   model->outputs = read_indices(&cursor, model->tensors.size(), /*may_be_absent=*/false, "graph output");
+  if (cursor.ok() && model->outputs.empty()) cursor.fail(error(Code::format, "the graph has no outputs"));
   cursor.finish("section GRPH");
   return cursor.status();
 }

@@ -12,7 +12,7 @@ class Split final : public Operator {
     Result<int> axis = normalize_axis(node, node.attributes.integer("axis"), in.rank());
     if (!axis.ok()) return axis.status();
     axis_ = *axis;
-    std::vector<s64> sizes = node.attributes.integers("sizes");
+    std::vector<s64>& sizes = sizes_ = node.attributes.integers("sizes");
     const s64 parts = static_cast<s64>(outputs.size());
     if (sizes.empty() && in[axis_] % parts == 0) sizes.assign(outputs.size(), in[axis_] / parts);
     s64 total = 0;
@@ -37,7 +37,7 @@ class Split final : public Operator {
     for (std::size_t i = 0; i < context.outputs.size(); ++i) {
       const TensorInfo& output = context.outputs[i];
       if (output.present()) WHIT_RETURN_IF_ERROR(check_movement(context.node, context.inputs[0], output));
-      run_bytes_.push_back(output.shape[axis_] * index_bytes);
+      run_bytes_.push_back(sizes_[i] * index_bytes);
     }
     kernel_ = "copy_rows";
     return {};
@@ -64,6 +64,7 @@ class Split final : public Operator {
 
  private:
   int axis_ = 0;
+  std::vector<s64> sizes_;  // of every output, absent ones too
   isize outer_ = 0, in_stride_ = 0;
   std::vector<isize> run_bytes_;
 };

@@ -322,11 +322,10 @@ def _open_iterable(source: Any, reader: _Reader) -> Dataset:
 def _load(path: Path) -> Any:
     """The array of an .npy file, or the arrays of an .npz file."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
+        # numpy leaves a file of its own open when it fails.
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise CalibrationError(f"{path}: not a readable numpy file: {error}") from error
 

@@ -50,7 +50,9 @@ def quantized() -> Graph:
             Tensor("x", "f32", ("batch", 4)),
             Tensor("x_s8", "s8", ("batch", 4), per_tensor(0.0625, -3)),
             Tensor("w", "s8", (3, 4), Quantization(scale, zero, 0), weights),
-            Tensor("b", "s32", (3,), Quantization(scale * np.float32(0.0625), zero, 0), np.array([5, -70000, 0], "<i4")),
+            Tensor(
+                "b", "s32", (3,), Quantization(scale * np.float32(0.0625), zero, 0), np.array([5, -70000, 0], "<i4")
+            ),
             Tensor("y_s8", "s8", ("batch", 3), per_tensor(0.5, 10)),
             Tensor("y", "f32", ("batch", 3)),
         ],
@@ -120,7 +122,7 @@ def attributes() -> Graph:
 
 
 def constants() -> Graph:
-    """A constant of every dtype that can be written, one without elements, one without axes, two that share a payload."""
+    """A constant of every dtype that can be written, one empty, one without axes, two that share."""
     values = {
         "f32": np.array([[1.5, -np.inf, np.nan], [0.0, -0.0, 1e-40]], "<f4"),
         "s8": np.array([[-128, 127, 0]], np.int8),

@@ -179,8 +179,9 @@ TEST_CASE("powers of two and their neighbours") {
 
 TEST_CASE("more rows than a cache block holds") {
   for_each_runnable(kernels(), [](const Kernel& kernel) {
-    check(kernel, 2 * tile_rows(kernel) + 3, 2 * panel_columns(kernel) + 5, 1, 2049, false, 4000);
-    check(kernel, 2 * tile_rows(kernel) + 3, panel_columns(kernel) + 1, 9, 255, true, 4001);
+    check(kernel, 77, panel_columns(kernel) + 1, 1, 1025, false, 4000);
+    check(kernel, 77, 2 * panel_columns(kernel), 9, 115, true, 4001);
+    check(kernel, tile_rows(kernel) + 1, panel_columns(kernel) + 1, 1, 70001, false, 4002);
   });
 }
 
@@ -282,6 +283,7 @@ TEST_CASE("NaN becomes the lower bound, infinities are clamped, minus zero is no
 
 TEST_CASE("the packed layout") {
   for (const Kernel& kernel : kernels()) {
+    INFO("kernel ", std::string(name(kernel)));
     const isize nr = panel_columns(kernel), taps = 3, k = 21, depth = taps * k;
     for (const isize n : {isize{1}, nr, 2 * nr + 1}) {
       Random random(7000);

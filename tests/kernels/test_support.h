@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -115,8 +116,13 @@ inline IsaSet runnable_isa() {
   return *active;
 }
 
-/// Calls check(kernel) for every kernel that can run here. Prints what ran; fails where a runnable level has no kernel,
-/// so that a level cannot be lost unnoticed. Kernel must be complete, with name(kernel) and isa(kernel).
+inline void print_once(const char* kernel) {
+  static std::set<std::string> printed;
+  if (printed.insert(kernel).second) std::printf("  ran %s\n", kernel);
+}
+
+/// Calls check(kernel) for every kernel that can run here. Prints each that ran once; fails where a runnable level has
+/// no kernel, so that a level cannot be lost unnoticed. Kernel must be complete, with name(kernel) and isa(kernel).
 template <class Kernel, class Check>
 void for_each_kernel(std::span<const Kernel> kernels, Check&& check) {
   const IsaSet levels = runnable_isa();
@@ -124,7 +130,7 @@ void for_each_kernel(std::span<const Kernel> kernels, Check&& check) {
   for (const Kernel& kernel : kernels) {
     if (!levels.has(isa(kernel))) continue;
     covered = covered.with(isa(kernel));
-    std::printf("  ran %s\n", name(kernel));
+    print_once(name(kernel));
     INFO("kernel ", std::string(name(kernel)));
     check(kernel);
   }

@@ -131,10 +131,10 @@ def dequantize(q: np.ndarray, quantization: Quantization) -> np.ndarray:
 
 
 def quantize(x: np.ndarray, quantization: Quantization) -> np.ndarray:
-    """f32 -> s8."""
+    """f32 -> s8; not a number becomes the zero point."""
     steps = x.astype(F32) / _broadcast(quantization.scale, quantization, x.ndim).astype(F32)
     zero_point = _broadcast(quantization.zero_point, quantization, x.ndim)
-    return store_s8(steps, zero_point)
+    return store_s8(np.where(np.isnan(steps), F32(0), steps), zero_point)
 
 
 def store_s8(steps: np.ndarray, zero_point: Any) -> np.ndarray:
@@ -486,14 +486,15 @@ def resize(call: Call) -> np.ndarray:
             index = np.clip(rounding[call.attribute("nearest_mode")](place).astype(S64), 0, x.shape[1 + axis] - 1)
             x = np.take(x, index, axis=1 + axis)
         return x
-    y = centred(x, call.quantization(0)).astype(F64) if call.is_s8 else x.astype(F64)
+    kind = F32 if call.is_s8 else F64
+    y = centred(x, call.quantization(0)).astype(kind) if call.is_s8 else x.astype(kind)
     for axis in range(x.ndim - 2):
         size = x.shape[1 + axis]
         place, _ = resize_coordinates(call, axis, size)
         place = np.clip(place, F32(0), F32(size - 1))
         low = np.floor(place).astype(S64)
         high = np.minimum(low + 1, size - 1)
-        part = (place - low.astype(F32)).astype(F64).reshape([-1 if a == axis + 1 else 1 for a in range(x.ndim)])
+        part = (place - low.astype(F32)).astype(kind).reshape([-1 if a == axis + 1 else 1 for a in range(x.ndim)])
         y = np.take(y, low, axis=1 + axis) * (1 - part) + np.take(y, high, axis=1 + axis) * part
     if not call.is_s8:
         return y.astype(F32)

@@ -2,7 +2,7 @@
 
 #include "kernels/simd_f32/avx512.h"
 
-#include "kernels/dwconv_f32/tile.h"
+#include "kernels/dwconv_f32/tile.inc"
 
 namespace whit::dwconv_f32 {
 

@@ -20,6 +20,7 @@ struct Geometry {
 
 struct Kernel;
 
+/// Every kernel of this build, in order of preference. To walk them, include kernel.h.
 std::span<const Kernel> kernels();
 /// Pure. Only kernel, stride and dilation matter, so weights are packed once for all image sizes.
 const Kernel& select(const Geometry& geometry, IsaSet isa);

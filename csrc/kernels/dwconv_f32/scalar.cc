@@ -1,24 +1,9 @@
 // The reference: one output at a time, multiply and add rounded apart.
 
+#include "kernels/simd_f32/scalar.h"
 #include "kernels/dwconv_f32/kernel.h"
 
 namespace whit::dwconv_f32 {
-namespace {
-
-f32 finish(const EpilogueF32& epilogue, f32 t, const f32* residual) {
-  if (residual) t = t + *residual;
-  if (epilogue.activation == Activation::hard_swish) {
-    f32 gate = t * (1.0f / 6) + 0.5f;
-    gate = gate > 0.0f ? gate : 0.0f;
-    gate = gate < 1.0f ? gate : 1.0f;
-    t = t * gate;
-  }
-  t = t > epilogue.clamp_min ? t : epilogue.clamp_min;
-  return t < epilogue.clamp_max ? t : epilogue.clamp_max;
-}
-
-}  // namespace
-
 void dwconv_f32_any_scalar(const Args& args, isize row_begin, isize row_end) {
   const Geometry& g = args.geometry;
   const EpilogueF32& epilogue = args.epilogue;

@@ -10,10 +10,10 @@
 namespace whit::eltwise {
 
 enum class Unary : u8 {
-  clip,          ///< p = lowest, q = highest; a NaN becomes p (the clamp of epilogue.h)
-  leaky_relu,    ///< x < 0 ? x * p : x
-  elu,           ///< x < 0 ? p * (e^x - 1) : x
-  sigmoid,       ///< 1 / (1 + e^-x)
+  clip,        ///< p = lowest, q = highest; a NaN becomes p (the clamp of epilogue.h)
+  leaky_relu,  ///< x < 0 ? x * p : x
+  elu,         ///< x < 0 ? p * (e^x - 1) : x
+  sigmoid,     ///< 1 / (1 + e^-x)
   tanh,
   hard_sigmoid,  ///< min(max(x * p + q, 0), 1)
   hard_swish,    ///< x * min(max(x * (1/6) + 0.5, 0), 1)
@@ -21,7 +21,7 @@ enum class Unary : u8 {
   gelu,          ///< (x * 0.5) * (1 + erf(x * sqrt(1/2)))
   gelu_tanh,     ///< x * sigmoid(x * (2 sqrt(2/pi) + 2 sqrt(2/pi) 0.044715 x^2)), the same function as with tanh
   erf,
-  softplus,      ///< log(1 + e^x)
+  softplus,  ///< log(1 + e^x)
   exp,
   log,
   sqrt,
@@ -30,7 +30,7 @@ enum class Unary : u8 {
   neg,
   floor,
   ceil,
-  round,         ///< halves to even
+  round,  ///< halves to even
   sin,
   cos,
 };
@@ -71,8 +71,8 @@ struct BinaryParams {
   f32 a_scale = 1, b_scale = 1;
 };
 
-/// y[r * cols + c] = op(a[r * a_row_stride + c * a_step], b[r * b_row_stride + c * b_step]); steps are 0 or 1, not both 0
-/// unless cols is 1. y may be an operand that has y's own layout.
+/// y[r * cols + c] = op(a[r * a_row_stride + c * a_step], b[r * b_row_stride + c * b_step]); steps are 0 or 1, not both
+/// 0 unless cols is 1. y may be an operand that has y's own layout.
 struct BinaryArgs {
   const void* a;
   const void* b;

@@ -3,9 +3,10 @@
 
 namespace whit::eltwise {
 namespace {
+// clang-format off: each file stands on those before it
 #include "kernels/math.inc"
-//
 #include "kernels/eltwise/eltwise.inc"
+// clang-format on
 }  // namespace
 
 constexpr Table eltwise_table_scalar = make_table(Isa::scalar);

@@ -2,8 +2,8 @@
 
 #include "kernels/simd_f32/avx2.h"
 
-#include "kernels/gemm_f32/broadcast.h"
-#include "kernels/gemm_f32/tile.h"
+#include "kernels/gemm_f32/broadcast.inc"
+#include "kernels/gemm_f32/tile.inc"
 
 namespace whit::gemm_f32 {
 

@@ -1,6 +1,7 @@
 #include "kernels/gemm_f32/gemm_f32.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "kernels/gemm_f32/kernel.h"
 
@@ -15,12 +16,12 @@ constexpr Kernel kKernels[] = {
 
 isize panel_stride(const Kernel& kernel, isize taps, isize k) { return (1 + taps * k) * kernel.nr; }
 
-/// Rows that are taken through all panels together: their lhs stays in the L2 cache of a small core while a panel is
-/// in L1, and the weights stream in once per block.
+/// Rows that are taken through all panels together: their lhs stays in L2 (512 KB shared by four cores on the smallest
+/// boards, 1 MB and more of its own on x86) while a panel is in L1, and the weights stream in once per block.
 isize block_rows(const Kernel& kernel, isize taps, isize k) {
-  constexpr isize kBlockBytes = 64 << 10;
+  const isize block_bytes = isize{kernel.isa >= Isa::avx2 ? 256 : 96} << 10;
   const isize row_bytes = std::max<isize>(1, taps * k * static_cast<isize>(sizeof(f32)));
-  return std::max<isize>(1, kBlockBytes / row_bytes / kernel.mr) * kernel.mr;
+  return std::max<isize>(1, block_bytes / row_bytes / kernel.mr) * kernel.mr;
 }
 
 }  // namespace

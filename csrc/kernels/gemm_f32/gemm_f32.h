@@ -19,7 +19,7 @@ struct Problem {
 
 struct Kernel;
 
-/// Every kernel of this build, in order of preference.
+/// Every kernel of this build, in order of preference. To walk them, include kernel.h.
 std::span<const Kernel> kernels();
 /// The kernel for this problem on a CPU with these ISA levels. Pure. Every packed layout serves any m.
 const Kernel& select(const Problem& problem, IsaSet isa);

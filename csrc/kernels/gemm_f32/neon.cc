@@ -39,7 +39,7 @@ WHIT_INLINE const f32* accumulate(float32x4_t (&acc)[R][P * N], const f32* const
 }  // namespace
 }  // namespace whit::gemm_f32
 
-#include "kernels/gemm_f32/tile.h"
+#include "kernels/gemm_f32/tile.inc"
 
 namespace whit::gemm_f32 {
 

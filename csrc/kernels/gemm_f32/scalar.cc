@@ -1,23 +1,12 @@
-// The reference: one output at a time for clarity within a tile of 4 x 4, multiply and add rounded apart.
+// The reference: one row at a time, multiply and add rounded apart.
 
+#include "kernels/simd_f32/scalar.h"
 #include "kernels/gemm_f32/kernel.h"
 
 namespace whit::gemm_f32 {
 namespace {
 
 constexpr isize kColumns = 4;
-
-f32 finish(const EpilogueF32& epilogue, f32 t, const f32* residual) {
-  if (residual) t = t + *residual;
-  if (epilogue.activation == Activation::hard_swish) {
-    f32 gate = t * (1.0f / 6) + 0.5f;
-    gate = gate > 0.0f ? gate : 0.0f;
-    gate = gate < 1.0f ? gate : 1.0f;
-    t = t * gate;
-  }
-  t = t > epilogue.clamp_min ? t : epilogue.clamp_min;
-  return t < epilogue.clamp_max ? t : epilogue.clamp_max;
-}
 
 }  // namespace
 

@@ -13,6 +13,7 @@ namespace {
 struct Vector {
   using Int = __m256i;
   using Float = __m256;
+  using Bytes = __m256i;
   static constexpr int kLanes = 8;
   static constexpr bool kMasked = false;
 
@@ -27,9 +28,32 @@ struct Vector {
   WHIT_INLINE static void store(f32* p, Float x) { _mm256_storeu_ps(p, x); }
   WHIT_INLINE static void store_first(s32* p, Int x, int count) { _mm256_maskstore_epi32(p, mask(count), x); }
   WHIT_INLINE static void store_first(f32* p, Float x, int count) { _mm256_maskstore_ps(p, mask(count), x); }
-  WHIT_INLINE static void store_s8(s8* p, Int x) { _mm_storel_epi64((__m128i*)p, narrow(x)); }
-  WHIT_INLINE static void store_s8_first(s8* p, Int x, int count) {
-    store_first_u64(p, static_cast<u64>(_mm_cvtsi128_si64(narrow(x))), count);
+
+  /// What of the clamp of an s8 output is left to do in f32. NaN and what is too small become the smallest s32, which
+  /// narrow() takes to its `minimum`.
+  WHIT_INLINE static Float bound(Float t, Float, Float maximum) { return min(maximum, t); }
+  /// x[i] + zero_point, at least minimum, as s8, 8 bytes of each.
+  WHIT_INLINE static Bytes narrow(const Int (&x)[4], s32 zero_point, s8 minimum, s8) {
+    const Int offset = _mm256_set1_epi16(static_cast<s16>(zero_point));
+    const Int low = _mm256_adds_epi16(_mm256_packs_epi32(x[0], x[1]), offset);
+    const Int high = _mm256_adds_epi16(_mm256_packs_epi32(x[2], x[3]), offset);
+    const Int bytes = _mm256_max_epi8(_mm256_packs_epi16(low, high), _mm256_set1_epi8(minimum));
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  }
+  /// The first `count` bytes of x[i] after narrow().
+  WHIT_INLINE static void store_part(s8* p, Bytes bytes, int i, int count) {
+    const __m128i pair = i < 2 ? _mm256_castsi256_si128(bytes) : _mm256_extracti128_si256(bytes, 1);
+    if (count < kLanes) {
+      store_first_u64(p, static_cast<u64>(i % 2 ? _mm_extract_epi64(pair, 1) : _mm_cvtsi128_si64(pair)), count);
+    } else if (i % 2) {
+      _mm_storeh_pd(reinterpret_cast<double*>(p), _mm_castsi128_pd(pair));
+    } else {
+      _mm_storel_epi64((__m128i*)p, pair);
+    }
+  }
+  /// All bytes of x[2 * half] and x[2 * half + 1].
+  WHIT_INLINE static void store_half(s8* p, Bytes bytes, int half, int) {
+    _mm_storeu_si128((__m128i*)p, half ? _mm256_extracti128_si256(bytes, 1) : _mm256_castsi256_si128(bytes));
   }
 
   WHIT_INLINE static Int broadcast(s32 x) { return _mm256_set1_epi32(x); }
@@ -59,10 +83,6 @@ struct Vector {
  private:
   WHIT_INLINE static __m256i mask(int count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-  }
-  WHIT_INLINE static __m128i narrow(Int x) {
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-    return _mm_packs_epi16(words, words);
   }
 };
 

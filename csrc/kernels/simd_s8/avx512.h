@@ -2,7 +2,14 @@
 // s32 accumulators and their way to s8 on AVX-512 (F, BW, VL, DQ). For files named avx512*.cc alone: everything is
 // local to the file that includes it.
 
+// GCC 12 takes the deliberately undefined operands inside its AVX-512 intrinsics for mistakes.
+#pragma GCC diagnostic push
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 
 #include "base/types.h"
 #include "kernels/simd_f32/unroll.h"
@@ -13,6 +20,7 @@ namespace {
 struct Vector {
   using Int = __m512i;
   using Float = __m512;
+  using Bytes = __m512i;
   static constexpr int kLanes = 16;
   /// The *_first functions cost no more than the plain ones.
   static constexpr bool kMasked = true;
@@ -28,9 +36,32 @@ struct Vector {
   WHIT_INLINE static void store(f32* p, Float x) { _mm512_storeu_ps(p, x); }
   WHIT_INLINE static void store_first(s32* p, Int x, int count) { _mm512_mask_storeu_epi32(p, mask(count), x); }
   WHIT_INLINE static void store_first(f32* p, Float x, int count) { _mm512_mask_storeu_ps(p, mask(count), x); }
-  WHIT_INLINE static void store_s8(s8* p, Int x) { _mm_storeu_si128((__m128i*)p, _mm512_cvtsepi32_epi8(x)); }
-  WHIT_INLINE static void store_s8_first(s8* p, Int x, int count) {
-    _mm_mask_storeu_epi8(p, mask(count), _mm512_cvtsepi32_epi8(x));
+
+  /// What of the clamp of an s8 output is left to do in f32. NaN and what is too small become the smallest s32, which
+  /// narrow() takes to its `minimum`.
+  WHIT_INLINE static Float bound(Float t, Float, Float maximum) { return min(maximum, t); }
+  /// Saturates to s8 and stores 16 bytes of each: x[i] + zero_point, at least minimum.
+  WHIT_INLINE static Bytes narrow(const Int (&x)[4], s32 zero_point, s8 minimum, s8) {
+    const Int offset = _mm512_set1_epi16(static_cast<s16>(zero_point));
+    const Int low = _mm512_adds_epi16(_mm512_packs_epi32(x[0], x[1]), offset);
+    const Int high = _mm512_adds_epi16(_mm512_packs_epi32(x[2], x[3]), offset);
+    const Int bytes = _mm512_max_epi8(_mm512_packs_epi16(low, high), _mm512_set1_epi8(minimum));
+    const Int order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_epi32(order, bytes);
+  }
+  /// The first `count` bytes of x[i] after narrow().
+  WHIT_INLINE static void store_part(s8* p, Bytes bytes, int i, int count) {
+    switch (i) {
+      case 0: return _mm_mask_storeu_epi8(p, mask(count), _mm512_castsi512_si128(bytes));
+      case 1: return _mm_mask_storeu_epi8(p, mask(count), _mm512_extracti32x4_epi32(bytes, 1));
+      case 2: return _mm_mask_storeu_epi8(p, mask(count), _mm512_extracti32x4_epi32(bytes, 2));
+      default: return _mm_mask_storeu_epi8(p, mask(count), _mm512_extracti32x4_epi32(bytes, 3));
+    }
+  }
+  /// The first `count` bytes of x[2 * half] and x[2 * half + 1].
+  WHIT_INLINE static void store_half(s8* p, Bytes bytes, int half, int count) {
+    const __mmask32 lanes = ~__mmask32{0} >> (32 - count);
+    _mm256_mask_storeu_epi8(p, lanes, half ? _mm512_extracti64x4_epi64(bytes, 1) : _mm512_castsi512_si256(bytes));
   }
 
   WHIT_INLINE static Int broadcast(s32 x) { return _mm512_set1_epi32(x); }

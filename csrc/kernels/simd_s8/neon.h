@@ -12,6 +12,7 @@ namespace {
 struct Vector {
   using Int = int32x4_t;
   using Float = float32x4_t;
+  using Bytes = int8x16_t;
   static constexpr int kLanes = 4;
   static constexpr bool kMasked = false;
 
@@ -36,11 +37,31 @@ struct Vector {
     vst1q_f32(lanes, x);
     for (int i = 0; i < count; ++i) p[i] = lanes[i];
   }
-  WHIT_INLINE static void store_s8(s8* p, Int x) {
-    const u32 bytes = narrow(x);
-    std::memcpy(p, &bytes, sizeof(bytes));
+
+  /// What of the clamp of an s8 output is left to do in f32: NaN becomes minimum, narrow() does the maximum.
+  WHIT_INLINE static Float bound(Float t, Float minimum, Float) { return vmaxnmq_f32(t, minimum); }
+  /// x[i] + zero_point, at most maximum, as s8, 4 bytes of each.
+  WHIT_INLINE static Bytes narrow(const Int (&x)[4], s32 zero_point, s8, s8 maximum) {
+    const int16x8_t offset = vdupq_n_s16(static_cast<s16>(zero_point));
+    const int16x8_t low = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(x[0]), x[1]), offset);
+    const int16x8_t high = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(x[2]), x[3]), offset);
+    return vminq_s8(vqmovn_high_s16(vqmovn_s16(low), high), vdupq_n_s8(maximum));
   }
-  WHIT_INLINE static void store_s8_first(s8* p, Int x, int count) { store_first_u64(p, narrow(x), count); }
+  /// The first `count` bytes of x[i] after narrow().
+  WHIT_INLINE static void store_part(s8* p, Bytes bytes, int i, int count) {
+    u32 part;
+    switch (const uint32x4_t parts = vreinterpretq_u32_s8(bytes); i) {
+      case 0: part = vgetq_lane_u32(parts, 0); break;
+      case 1: part = vgetq_lane_u32(parts, 1); break;
+      case 2: part = vgetq_lane_u32(parts, 2); break;
+      default: part = vgetq_lane_u32(parts, 3); break;
+    }
+    store_first_u64(p, part, count);
+  }
+  /// All bytes of x[2 * half] and x[2 * half + 1].
+  WHIT_INLINE static void store_half(s8* p, Bytes bytes, int half, int) {
+    vst1_s8(p, half ? vget_high_s8(bytes) : vget_low_s8(bytes));
+  }
 
   WHIT_INLINE static Int broadcast(s32 x) { return vdupq_n_s32(x); }
   WHIT_INLINE static Float broadcast(f32 x) { return vdupq_n_f32(x); }
@@ -57,10 +78,6 @@ struct Vector {
 
  private:
   WHIT_INLINE static Int widen(u32 bytes) { return vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(bytes)))); }
-  WHIT_INLINE static u32 narrow(Int x) {
-    const int16x4_t words = vmovn_s32(x);
-    return vget_lane_u32(vreinterpret_u32_s8(vmovn_s16(vcombine_s16(words, words))), 0);
-  }
 };
 
 }  // namespace

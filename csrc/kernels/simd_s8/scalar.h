@@ -7,7 +7,8 @@ namespace whit {
 namespace {
 
 /// Stores at out[row * out_stride + n].
-inline void finish(const EpilogueS8& epilogue, s32 acc, isize row, isize n, void* out, isize out_stride) {
+[[gnu::noinline]] inline void finish(const EpilogueS8& epilogue, s32 acc, isize row, isize n, void* out,
+                                     isize out_stride) {
   const isize at = row * out_stride + n;
   if (epilogue.output == EpilogueS8::Output::s32) {
     static_cast<s32*>(out)[at] = acc;
@@ -28,7 +29,8 @@ inline void finish(const EpilogueS8& epilogue, s32 acc, isize row, isize n, void
   if (epilogue.output == EpilogueS8::Output::f32) {
     static_cast<f32*>(out)[at] = t;
   } else {
-    static_cast<s8*>(out)[at] = static_cast<s8>(static_cast<s32>(__builtin_lrintf(t)) + epilogue.zero_point);
+    const s32 x = static_cast<s32>(__builtin_lrintf(t)) + epilogue.zero_point;
+    static_cast<s8*>(out)[at] = static_cast<s8>(x < -128 ? -128 : x > 127 ? 127 : x);
   }
 }
 

@@ -52,8 +52,9 @@ class Difference:
 
 
 def counterpart(name: str, tensors: Iterable[str] | Mapping[str, Any]) -> str | None:
-    """The tensor of a compressed model that holds what `name` holds in the f32 model (see compression/quantize.py)."""
-    return next((other for other in (name, f"{name}_s8", f"{name}_f32") if other in tensors), None)
+    """The tensor of a compressed model that holds what `name` holds in the f32 model (see quantize.py, fold_qdq.py)."""
+    candidates = (name, f"{name}_s8", f"{name}_f32", f"{name}_f32_quantized")
+    return next((other for other in candidates if other in tensors), None)
 
 
 def as_real(values: np.ndarray, quantization: Mapping[str, Any] | None) -> np.ndarray:

@@ -21,11 +21,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from whit.compression.ranges import activation_quantization, quantize_values
 from whit.compression.recipe import Recipe
 from whit.ir import Graph, Node
 
-__all__ = ["PRODUCTS", "Plan", "data_inputs", "make_plan", "observed"]
+__all__ = ["PRODUCTS", "Plan", "data_inputs", "has_residual", "make_plan", "observed"]
 
 PRODUCTS = frozenset({"conv", "conv_transpose", "gemm"})
 _BINARY = frozenset({"add", "sub", "mul"})
@@ -41,8 +40,6 @@ _SHARING = frozenset(
 )
 #: Longer sums of products of s8 could leave s32.
 _MAX_SUM_LENGTH = 1 << 15
-#: Constants whose quantisation is noisier than this (signal to noise, power ratio; 30 dB) keep their operator in f32.
-_MIN_CONSTANT_SNR = 1e3
 
 
 @dataclass
@@ -71,6 +68,11 @@ def data_inputs(node: Node) -> list[int]:
     if node.op in _BINARY or node.op == "concat":
         return [index for index, name in enumerate(node.inputs) if name]
     return [0]
+
+
+def has_residual(node: Node) -> bool:
+    """True for a product that adds a tensor. Its result is s8 even where nobody needs that: no kernel gives f32."""
+    return node.op in PRODUCTS and len(node.inputs) > 3 and node.inputs[3] != ""
 
 
 def make_plan(graph: Graph, recipe: Recipe) -> Plan:
@@ -129,25 +131,17 @@ def _reason_against(graph: Graph, node: Node, recipe: Recipe) -> str | None:
             return "weights are quantised already"
         if weights[0].size > _MAX_SUM_LENGTH:
             return f"sums of {weights[0].size} products could overflow s32"
-        if not np.isfinite(weights).all() or (bias is not None and not np.isfinite(bias).all()):
+        if not _is_finite(weights) or not _is_finite(bias):
             return "weights or bias are not finite"
     elif node.op == "pad" and node.attributes["mode"] == "constant" and not math.isfinite(_pad_value(node)):
         return "pads with infinity"
-    elif any(not _quantizes_well(graph.constant(name)) for name in _activations(node)):
-        return "a constant operand needs more than 8 bits"
+    elif not all(_is_finite(graph.constant(name)) for name in _activations(node)):
+        return "a constant operand is not finite"
     return None
 
 
-def _quantizes_well(constant: np.ndarray | None) -> bool:
-    if constant is None or constant.size == 0:
-        return True
-    if not np.isfinite(constant).all():
-        return False
-    quantization = activation_quantization(float(constant.min()), float(constant.max()))
-    zero_point, scale = int(quantization.zero_point[0]), float(quantization.scale[0])
-    real = (quantize_values(constant, quantization).astype(np.float64) - zero_point) * scale
-    signal = float(np.square(constant.astype(np.float64)).sum())
-    return float(np.square(real - constant).sum()) * _MIN_CONSTANT_SNR <= signal
+def _is_finite(constant: np.ndarray | None) -> bool:
+    return constant is None or bool(np.isfinite(constant).all())
 
 
 def _group_tensors(graph: Graph, plan: Plan) -> None:
@@ -165,7 +159,7 @@ def _group_tensors(graph: Graph, plan: Plan) -> None:
         if node not in plan.nodes:
             continue
         names = _activations(node)
-        if node.op not in PRODUCTS:
+        if node.op not in PRODUCTS or has_residual(node):
             names += [name for name in node.outputs if name]
         roots = [find(name) for name in names]
         if node.op in _SHARING:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from whit.compression.calibrate import Statistics
-from whit.compression.plan import PRODUCTS, Plan, data_inputs
+from whit.compression.plan import PRODUCTS, Plan, data_inputs, has_residual
 from whit.compression.ranges import activation_quantization, choose_range, quantize_values, weight_scales
 from whit.compression.recipe import Recipe
 from whit.ir import Graph, Node, Quantization, Tensor
@@ -169,7 +169,7 @@ def _wrap_tensor(graph: Graph, plan: Plan, name: str, quantization: Quantization
     integer_producer = producer is not None and producer in plan.nodes
     is_output = name in graph.outputs
     f32, s8, dq = name, f"{name}_s8", f"{name}_dq"
-    if is_output and integer_producer and producer is not None and producer.op not in PRODUCTS:
+    if is_output and producer is not None and integer_producer and _always_s8(producer):
         f32, dq = f"{name}_f32", name  # the output is what the s8 operator gives, as f32
     elif producer is not None and not is_output:
         f32, s8 = f"{name}_f32", name
@@ -191,6 +191,10 @@ def _wrap_tensor(graph: Graph, plan: Plan, name: str, quantization: Quantization
     else:
         producer.outputs = [f32 if output == name else output for output in producer.outputs]
         graph.insert_after(producer, pair)
+
+
+def _always_s8(node: Node) -> bool:
+    return node.op not in PRODUCTS or has_residual(node)
 
 
 def _read(node: Node) -> list[str]:

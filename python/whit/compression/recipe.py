@@ -136,16 +136,6 @@ class Recipe:
         return replace(base, **values)
 
 
-RecipeLike = Recipe | str | Mapping[str, Any]
-
-#: Recipes by name.
-PRESETS: dict[str, Recipe] = {
-    "f32": Recipe("f32", weights="f32", activations="f32"),
-    "int8": Recipe("int8"),
-    "int8-weights": Recipe("int8-weights", activations="f32"),
-}
-
-
 def _check_keys(values: Mapping[str, Any], kind: type, where: str) -> None:
     known = [item.name for item in fields(kind)]
     for key in values:
@@ -157,3 +147,13 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise RecipeError(f"recipe: {name} must be a finite number; got {value!r}")
     return float(value)
+
+
+RecipeLike = Recipe | str | Mapping[str, Any]
+
+#: Recipes by name.
+PRESETS: dict[str, Recipe] = {
+    "f32": Recipe("f32", weights="f32", activations="f32"),
+    "int8": Recipe("int8"),
+    "int8-weights": Recipe("int8-weights", activations="f32"),
+}

@@ -122,24 +122,28 @@ def is_static(shape: Sequence[Dim] | None) -> bool:
 
 
 def attribute_int(node: Node, name: str, default: int = 0) -> int:
+    """An integer attribute."""
     value = node.attributes.get(name, default)
     assert isinstance(value, int), f"{node.name}: {name}"
     return value
 
 
 def attribute_ints(node: Node, name: str) -> list[int]:
+    """A list of integers, a copy."""
     value = node.attributes[name]
     assert isinstance(value, list), f"{node.name}: {name}"
     return [int(element) for element in value]
 
 
 def attribute_float(node: Node, name: str, default: float = math.nan) -> float:
+    """A number."""
     value = node.attributes.get(name, default)
     assert isinstance(value, float), f"{node.name}: {name}"
     return value
 
 
 def attribute_str(node: Node, name: str, default: str = "") -> str:
+    """A string."""
     value = node.attributes.get(name, default)
     assert isinstance(value, str), f"{node.name}: {name}"
     return value
@@ -170,8 +174,8 @@ def new_tensor_like(
 def redirect(graph: Graph, old: str, new: str) -> bool:
     """Makes `new` stand for `old` everywhere; False (and nothing changed) where that cannot be.
 
-    It cannot be where `old` is an output of the graph and `new` is an input, a constant or an output itself: the name of
-    an output must stay, so the producer of `new` takes it over.
+    It cannot be where `old` is an output of the graph and `new` is an input, a constant or an output itself: the name
+    of an output must stay, so the producer of `new` takes it over. The producer of `old` goes.
     """
     producer, old_producer = graph.producer(new), graph.producer(old)
     is_output = old in graph.outputs

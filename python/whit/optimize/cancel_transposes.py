@@ -33,7 +33,7 @@ from whit.optimize.min_cut import MinCut
 
 __all__ = ["CancelTransposes"]
 
-_SPATIAL = frozenset("conv conv_transpose max_pool average_pool resize depth_to_space".split())
+_SPATIAL = frozenset(("conv", "conv_transpose", "max_pool", "average_pool", "resize", "depth_to_space"))
 _PERMUTATION = {"plain": channels_first, "last": channels_last}  # into that layout
 _OTHER = {"plain": "last", "last": "plain"}
 #: A transpose costs more than any number of bytes moved, and a reshape next to nothing.

@@ -37,19 +37,19 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "unsqueeze": lambda node, data: np.expand_dims(data, tuple(attribute_ints(node, "axes"))),
     "concat": lambda node, *data: np.concatenate(data, axis=attribute_int(node, "axis")),
     "add": lambda node, a, b: _clamp(node, a + b),
-    "sub": lambda node, a, b: a - b,
+    "sub": lambda _, a, b: a - b,
     "mul": lambda node, a, b: _clamp(node, a * b),
-    "min": lambda node, a, b: np.minimum(a, b),
-    "max": lambda node, a, b: np.maximum(a, b),
-    "neg": lambda node, data: -data,
-    "abs": lambda node, data: np.abs(data),
+    "min": lambda _, a, b: np.minimum(a, b),
+    "max": lambda _, a, b: np.maximum(a, b),
+    "neg": lambda _, data: -data,
+    "abs": lambda _, data: np.abs(data),
     "clip": _clamp,
 }
 #: The results of these are f32 for f32 inputs only.
 _FLOAT_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "div": lambda node, a, b: a / b,
-    "sqrt": lambda node, data: np.sqrt(data),
-    "reciprocal": lambda node, data: 1 / data,
+    "div": lambda _, a, b: a / b,
+    "sqrt": lambda _, data: np.sqrt(data),
+    "reciprocal": lambda _, data: 1 / data,
 }
 
 
@@ -98,7 +98,9 @@ def _move_dequantize(graph: Graph, node: Node) -> bool:
     quantization = _moved_quantization(node, source)
     if source.data is None or quantization is None:
         return False
-    data = source.data.transpose(attribute_ints(node, "perm")) if node.op == "transpose" else _reshape(node, source.data)
+    data = (
+        source.data.transpose(attribute_ints(node, "perm")) if node.op == "transpose" else _reshape(node, source.data)
+    )
     moved = graph.add_constant(f"{source.name}_{node.op}d", data, quantization)
     node.op, node.inputs, node.attributes = "dequantize_linear", [moved], {}
     return True

@@ -32,20 +32,23 @@ __all__ = [
 Permutation = Callable[[int], tuple[int, ...]]
 
 UNARY = frozenset(
-    "clip leaky_relu elu sigmoid tanh hard_sigmoid hard_swish silu gelu erf softplus exp log sqrt reciprocal abs neg "
-    "floor ceil round sin cos quantize_linear dequantize_linear requantize cast".split()
+    (
+        *("clip", "leaky_relu", "elu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu", "erf"),
+        *("softplus", "exp", "log", "sqrt", "reciprocal", "abs", "neg", "floor", "ceil", "round", "sin", "cos"),
+        *("quantize_linear", "dequantize_linear", "requantize", "cast"),
+    )
 )
-BINARY = frozenset("add sub mul div pow min max prelu".split())
-_REDUCE = frozenset("reduce_mean reduce_sum reduce_max reduce_min".split())
+BINARY = frozenset(("add", "sub", "mul", "div", "pow", "min", "max", "prelu"))
+_REDUCE = frozenset(("reduce_mean", "reduce_sum", "reduce_max", "reduce_min"))
 
 
 def channels_last(rank: int) -> tuple[int, ...]:
-    """[n, c, spatial...] -> [n, spatial..., c]"""
+    """[n, c, spatial...] -> [n, spatial..., c], as the attribute `perm`."""
     return (0, *range(2, rank), 1)
 
 
 def channels_first(rank: int) -> tuple[int, ...]:
-    """[n, spatial..., c] -> [n, c, spatial...]"""
+    """[n, spatial..., c] -> [n, c, spatial...], as the attribute `perm`."""
     return (0, rank - 1, *range(1, rank - 1))
 
 
@@ -64,6 +67,7 @@ class Flip:
 
 
 def permuted(shape: tuple[Dim, ...], perm: Sequence[int]) -> tuple[Dim, ...]:
+    """The shape of a transpose by `perm`."""
     return tuple(shape[axis] for axis in perm)
 
 

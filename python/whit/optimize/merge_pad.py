@@ -2,7 +2,7 @@
 
 Legal cases, for a constant pad by f32 zeros on spatial axes alone (channels last):
 * into conv, always
-* into average_pool without ceil_mode, if padding counts already, or if the pool has no padding of its own (then it does)
+* into average_pool without ceil_mode, if padding counts there already or the pool has none of its own (then it counts)
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Hashable
 
@@ -50,7 +51,7 @@ class MinCut:
             while path[-1] is not self.source:
                 path.append(parents[path[-1]])
             path.reverse()
-            edges = list(zip(path, path[1:], strict=False))
+            edges = list(itertools.pairwise(path))
             flow = min(self._capacity[tail][head] for tail, head in edges)
             for tail, head in edges:
                 self._capacity[tail][head] -= flow

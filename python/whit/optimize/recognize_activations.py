@@ -42,6 +42,7 @@ class RecognizeActivations(NodePass):
 
 
 def clamp_of(node: Node) -> tuple[float, float]:
+    """The bounds of a node; infinite where it has none."""
     return attribute_float(node, "clamp_min", -math.inf), attribute_float(node, "clamp_max", math.inf)
 
 
@@ -87,7 +88,7 @@ def _factors(graph: Graph, node: Node) -> tuple[list[str], float]:
 
 
 def _added(graph: Graph, node: Node) -> tuple[str, float] | None:
-    """x and b of x + b."""
+    """The sum x + b, as (x, b)."""
     if node.op == "sub":
         value = scalar_constant(graph, node.inputs[1])
         return None if value is None else (node.inputs[0], -value)
@@ -99,7 +100,7 @@ def _added(graph: Graph, node: Node) -> tuple[str, float] | None:
 
 
 def _clipped_sum(graph: Graph, tensor: str) -> tuple[str, float, float] | None:
-    """x, b and h of clip(x + b, 0, h)."""
+    """The gate clip(x + b, 0, h), as (x, b, h)."""
     node = graph.producer(tensor)
     if node is None or node.op not in ("clip", "add"):
         return None
@@ -113,7 +114,7 @@ def _clipped_sum(graph: Graph, tensor: str) -> tuple[str, float, float] | None:
 
 
 def _affine(graph: Graph, tensor: str) -> tuple[str, float, float]:
-    """x, a and b of a * x + b, through nodes with one reader."""
+    """The tensor as a * x + b, given as (x, a, b), through nodes with one reader."""
     node = graph.producer(tensor)
     if node is None or not _is_free(node) or not graph.is_single_use(tensor):
         return tensor, 1.0, 0.0
@@ -161,7 +162,7 @@ def _hard_sigmoid_clip(graph: Graph, node: Node) -> _Found | None:
 
 
 def _gated(graph: Graph, node: Node) -> _Found | None:
-    """x times a gate of x."""
+    """Products of x and a gate of x."""
     factors, scale = _factors(graph, node)
     if len(factors) != 2 or not _is_free(node):
         return None

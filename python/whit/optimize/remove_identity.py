@@ -43,8 +43,7 @@ class RemoveIdentity(NodePass):
 
     def rewrite(self, graph: Graph, node: Node) -> bool:
         turned = node.op in ("add", "mul") and _constant_to_the_right(graph, node)
-        rule = _RULES.get(node.op)
-        if rule is not None and _same_kind(graph, node) and rule(graph, node):
+        if (node.op in _ALWAYS or (node.op in _IF and _IF[node.op](graph, node))) and _same_kind(graph, node):
             return redirect(graph, node.outputs[0], node.inputs[0]) or turned
         if node.op == "transpose":
             return _merge_transposes(graph, node) or _to_reshape(graph, node)
@@ -66,14 +65,14 @@ def _same_kind(graph: Graph, node: Node) -> bool:
 
 
 def _adds_zero(graph: Graph, node: Node) -> bool:
-    return not _is_clamped(node) and scalar_or_uniform(graph, node.inputs[1]) == 0
+    return not _is_clamped(node) and _uniform(graph, node.inputs[1]) == 0
 
 
 def _multiplies_one(graph: Graph, node: Node) -> bool:
-    return not _is_clamped(node) and scalar_or_uniform(graph, node.inputs[1]) == 1
+    return not _is_clamped(node) and _uniform(graph, node.inputs[1]) == 1
 
 
-def scalar_or_uniform(graph: Graph, tensor: str) -> float | None:
+def _uniform(graph: Graph, tensor: str) -> float | None:
     """The value that all elements of an f32 constant have."""
     value = scalar_constant(graph, tensor)
     data = graph.constant(tensor)
@@ -103,25 +102,21 @@ def _slices_everything(graph: Graph, node: Node) -> bool:
     return all(start == 0 and end >= (1 << 31) - 1 for start, end in ends)
 
 
-#: Whether a node whose first input and output look alike is the identity.
-_RULES: dict[str, Callable[[Graph, Node], bool]] = {
-    "reshape": lambda graph, node: True,
-    "squeeze": lambda graph, node: True,
-    "unsqueeze": lambda graph, node: True,
-    "transpose": lambda graph, node: attribute_ints(node, "perm") == sorted(attribute_ints(node, "perm")),
-    "clip": lambda graph, node: _is_clamped(node) is False,
+#: Identities where the first input and the output look alike.
+_ALWAYS = frozenset(("reshape", "squeeze", "unsqueeze", "expand", "requantize", "cast"))
+#: The same, if this holds too.
+_IF: dict[str, Callable[[Graph, Node], bool]] = {
+    "transpose": lambda _, node: attribute_ints(node, "perm") == sorted(attribute_ints(node, "perm")),
+    "clip": lambda _, node: not _is_clamped(node),
     "add": _adds_zero,
     "sub": _adds_zero,
     "mul": _multiplies_one,
     "div": _multiplies_one,
-    "pad": lambda graph, node: not any(attribute_ints(node, "pads")),
+    "pad": lambda _, node: not any(attribute_ints(node, "pads")),
     "slice": _slices_everything,
-    "concat": lambda graph, node: len(node.inputs) == 1,
-    "split": lambda graph, node: len(node.outputs) == 1,
-    "expand": lambda graph, node: True,
+    "concat": lambda _, node: len(node.inputs) == 1,
+    "split": lambda _, node: len(node.outputs) == 1,
     "resize": _resizes_nothing,
-    "requantize": lambda graph, node: True,
-    "cast": lambda graph, node: True,
 }
 
 

@@ -42,7 +42,9 @@ try:
 except ImportError:
     for name in [name for name in sys.modules if name.split(".")[0] == "whit"]:
         del sys.modules[name]
-    stand_in = ModuleType("whit._core")
-    text = (ROOT / "csrc" / "model" / "op_list.inc").read_text()
-    stand_in.operators = lambda: parse_operators(text)  # type: ignore[attr-defined]
-    sys.modules["whit._core"] = stand_in
+    package, core = ModuleType("whit"), ModuleType("whit._core")
+    package.__path__ = [str(ROOT / "python" / "whit")]
+    operators = parse_operators((ROOT / "csrc" / "model" / "op_list.inc").read_text())
+    core.operators = lambda: operators  # type: ignore[attr-defined]
+    package._core = core  # type: ignore[attr-defined]
+    sys.modules |= {"whit": package, "whit._core": core}

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from whit.ir import Attribute, Dim, Graph, Node, Quantization, Tensor
 
-__all__ = ["INT32_MAX", "INT32_MIN", "Context", "Operation", "UnknownShape", "Unsupported", "Weight"]
+__all__ = ["INT32_MAX", "INT32_MIN", "Context", "Operation", "Unknown", "Unsupported", "Weight"]
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
@@ -27,8 +27,8 @@ class Unsupported(Exception):  # noqa: N818  # it becomes one line of an Unsuppo
     """Raised by a handler: why this node cannot be translated, and what to do."""
 
 
-class UnknownShape(Unsupported):
-    """The shape of an ONNX value could not be inferred."""
+class Unknown(Unsupported):
+    """The shape or the type of an ONNX value could not be inferred."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Context:
         """Sizes of an ONNX value; those that are not known get a name of their own."""
         if value not in self._shapes:
             if value.shape is None:
-                raise UnknownShape(f"the shape of '{value.name}' is not known; fix the sizes with input_shapes")
+                raise Unknown(f"the shape of '{value.name}' is not known; fix the sizes with input_shapes")
             self._shapes[value] = tuple(
                 dim if isinstance(dim, int) else str(dim.value or f"{value.name}.{axis}")
                 for axis, dim in enumerate(value.shape)
@@ -175,8 +175,10 @@ class Context:
         return sizes
 
     def dtype(self, value: ir.Value) -> str:
+        if value.dtype is None:
+            raise Unknown(f"the type of '{value.name}' is not known")
         if value.dtype not in _DTYPES:
-            kind = "of unknown type" if value.dtype is None else value.dtype.name.lower()
+            kind = value.dtype.name.lower()
             raise Unsupported(f"'{value.name}' is {kind}; supported types: float, int32, int64, int8, uint8")
         return _DTYPES[value.dtype]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from whit.errors import UnsupportedOperatorError
-from whit.importers.onnx.context import Context, Operation, UnknownShape, Unsupported
-from whit.importers.onnx.registry import find_handler, suggestions, supported_operators
+from whit.importers.onnx.context import Context, Operation, Unknown, Unsupported
+from whit.importers.onnx.registry import find_handler, reason, suggestions, supported_operators
 from whit.ir import Graph, Tensor
 
 __all__ = ["convert"]
@@ -54,10 +54,10 @@ class _Refusals:
             return
         count = len(self.nodes)
         lines = [f"whit cannot import {count} node{'s' if count > 1 else ''} of this model:"]
-        for name, op_type, reason in self.nodes:
+        for name, op_type, why in self.nodes:
             near = suggestions(op_type.rpartition(".")[2])
             instead = f" [near to it: {', '.join(near)}]" if near else ""
-            lines.append(f"  '{name}' ({op_type}): {reason}{instead}")
+            lines.append(f"  '{name}' ({op_type}): {why}{instead}")
         lines.append(f"Supported operators: {', '.join(supported_operators())}")
         raise UnsupportedOperatorError("\n".join(lines), self.nodes)
 
@@ -82,13 +82,13 @@ def _convert_node(node: ir.Node, model: ir.Model, context: Context, refused: _Re
     handler = find_handler(domain, node.op_type)
     try:
         if handler is None:
-            raise Unsupported("whit has no such operator")
+            raise Unsupported(reason(str(node.op_type)))
         context.begin(operation.name)
         start = len(context.graph.nodes)
         results = handler(context, operation)
         _bind_outputs(node, [results] if isinstance(results, str) else results, context, start)
         return
-    except UnknownShape as error:
+    except Unknown as error:
         if not refused.follows(node):
             refused.add(operation.name, label, str(error))
     except Unsupported as error:

@@ -43,12 +43,15 @@ def prepare(source: Source, input_shapes: Mapping[str, Sequence[int | str]]) -> 
             common.InlinePass()(model)
             common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
             expand_qoperators(model)
-            _forget_shapes(model, static_too=bool(input_shapes))
+            declared = _forget_shapes(model, static_too=bool(input_shapes))
             for _ in range(_ROUNDS):
                 _fold(model)
                 _infer_shapes(model)
                 if not _fix_targets(model):
                     break
+            for value, shape in declared.items():
+                if value.shape is None:
+                    value.shape = shape
         except Exception as error:
             raise FormatError(f"the ONNX model cannot be simplified: {error}") from error
     return model
@@ -118,15 +121,19 @@ def _pin(name: str, dims: list[int | str], wanted: list[int | str], pinned: dict
 # --- folding and inference ---
 
 
-def _forget_shapes(model: ir.Model, *, static_too: bool) -> None:
+def _forget_shapes(model: ir.Model, *, static_too: bool) -> dict[ir.Value, ir.Shape]:
     """Drops shapes of computed values that inference is to find anew: exporters leave names that hide what is known.
 
-    Static ones stay unless `static_too`: they may come from operators that inference does not know.
+    Static ones stay unless `static_too`: they may come from operators that inference does not know. Returns what was
+    dropped.
     """
+    dropped = {}
     for node in model.graph:
         for value in node.outputs:
             if value.shape is not None and (static_too or not value.shape.is_static()):
+                dropped[value] = value.shape
                 value.shape = None
+    return dropped
 
 
 def _fold(model: ir.Model) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from whit.importers.onnx.context import Context, Operation
 
-__all__ = ["MICROSOFT", "Handler", "find_handler", "handles", "suggestions", "supported_operators"]
+__all__ = ["MICROSOFT", "Handler", "find_handler", "handles", "reason", "suggestions", "supported_operators"]
 
 MICROSOFT = "com.microsoft"
 
@@ -58,6 +58,21 @@ _HINTS = {
 }
 
 
+_AT_RUN_TIME = "it computes sizes at run time; fix the open sizes with input_shapes"
+_LOGIC = "there are no boolean tensors"
+#: Why whit has no such operator, where there is more to say than that.
+_REASONS = {
+    **dict.fromkeys(("Shape", "Size", "ConstantOfShape", "Range", "NonZero"), _AT_RUN_TIME),
+    **dict.fromkeys(("If", "Loop", "Scan"), "control flow that depends on the input is not supported"),
+    **dict.fromkeys(("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Where"), _LOGIC),
+    **dict.fromkeys(("And", "Or", "Not", "Xor", "IsNaN", "IsInf"), _LOGIC),
+    **dict.fromkeys(
+        ("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul"),
+        "dynamic quantisation is not supported; quantise statically, or import the f32 model and let whit quantise it",
+    ),
+}
+
+
 def handles(*op_types: str, domain: str = "") -> Callable[[_H], _H]:
     """Registers a function as the handler of ONNX operators."""
 
@@ -73,6 +88,11 @@ def find_handler(domain: str, op_type: str) -> Handler | None:
     """The handler of an ONNX operator, None if it is not supported."""
     _load()
     return _handlers.get(("" if domain == "ai.onnx" else domain, op_type))
+
+
+def reason(op_type: str) -> str:
+    """Why an operator without a handler is not supported."""
+    return _REASONS.get(op_type, "whit has no such operator")
 
 
 def supported_operators() -> list[str]:

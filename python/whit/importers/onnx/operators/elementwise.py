@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from whit.importers.onnx.context import Context, Operation, Unsupported
-from whit.importers.onnx.registry import MICROSOFT, handles
+from whit.importers.onnx.registry import handles
 
 _BINARY = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "PRelu": "prelu"}
 _UNARY = {
@@ -143,11 +143,6 @@ def _hard_sigmoid(context: Context, operation: Operation) -> str:
 @handles("Gelu")
 def _gelu(context: Context, operation: Operation) -> str:
     return context.same("gelu", _inputs(context, operation), approximate=operation.string("approximate", "none"))
-
-
-@handles("Gelu", domain=MICROSOFT)
-def _gelu_microsoft(context: Context, operation: Operation) -> str:
-    return context.same("gelu", _inputs(context, operation), approximate="none")
 
 
 @handles("Swish")

@@ -1,0 +1,95 @@
+#include "kernels/dwconv_s8/dwconv_s8.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "kernels/dwconv_s8/kernel.h"
+
+namespace whit::dwconv_s8 {
+namespace {
+
+constexpr Kernel kKernels[] = {
+#define DWCONV_S8_KERNEL(isa, function, size, stride, rows, lanes, group, lhs_offset) \
+  {Isa::isa, #function, function, size, stride, rows, lanes, group, lhs_offset},
+#include "kernels/dwconv_s8/kernels.inc"
+#undef DWCONV_S8_KERNEL
+};
+
+bool serves(const Kernel& kernel, const Geometry& g) {
+  return kernel.size == 0 || (g.kernel_h == kernel.size && g.kernel_w == kernel.size && g.stride_h == kernel.stride &&
+                              g.stride_w == kernel.stride && g.dilation_h == 1 && g.dilation_w == 1);
+}
+
+bool by_columns(const Kernel& kernel) { return kernel.size > 0 && kernel.group > 1; }
+
+isize row_groups(const Kernel& kernel) {
+  return ceil_div((kernel.rows - 1) * kernel.stride + kernel.size, kernel.group);
+}
+
+/// Vectors of weights in a block.
+isize block_vectors(const Kernel& kernel, isize taps) {
+  return by_columns(kernel) ? kernel.size * row_groups(kernel) * kernel.rows : ceil_div(taps, kernel.group);
+}
+
+isize block_bytes(const Kernel& kernel, isize taps) {
+  return kernel.lanes * (static_cast<isize>(sizeof(s32)) + block_vectors(kernel, taps) * kernel.group);
+}
+
+/// Calls place(tap, position in the block's weights of one lane) for each tap, some more than once.
+template <class Place>
+void for_each_weight(const Kernel& kernel, isize taps, Place place) {
+  const isize vector = kernel.lanes * kernel.group;
+  if (!by_columns(kernel)) {
+    for (isize tap = 0; tap < taps; ++tap) place(tap, tap / kernel.group * vector + tap % kernel.group);
+    return;
+  }
+  for (isize j = 0; j < kernel.size; ++j) {
+    for (isize t = 0; t < kernel.rows; ++t) {
+      for (isize i = 0; i < kernel.size; ++i) {
+        const isize row = i + t * kernel.stride;
+        const isize index = (j * row_groups(kernel) + row / kernel.group) * kernel.rows + t;
+        place(i * kernel.size + j, index * vector + row % kernel.group);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::span<const Kernel> kernels() { return kKernels; }
+
+const Kernel& select(const Geometry& geometry, IsaSet isa) {
+  for (const Kernel& kernel : kKernels)
+    if (isa.has(kernel.isa) && serves(kernel, geometry)) return kernel;
+  return *std::prev(std::end(kKernels));
+}
+
+const char* name(const Kernel& kernel) { return kernel.name; }
+Isa isa(const Kernel& kernel) { return kernel.isa; }
+
+std::size_t packed_bytes(const Kernel& kernel, isize channels, isize taps) {
+  return static_cast<std::size_t>(ceil_div(channels, kernel.lanes) * block_bytes(kernel, taps));
+}
+
+void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed) {
+  const isize bytes = block_bytes(kernel, rhs.taps);
+  std::fill_n(packed, packed_bytes(kernel, rhs.channels, rhs.taps), std::byte{0});
+  const u32 zero_point = static_cast<u32>(rhs.lhs_zero_point + kernel.lhs_offset);
+  for (isize channel = 0; channel < rhs.channels; ++channel) {
+    std::byte* block = packed + channel / kernel.lanes * bytes;
+    const isize lane = channel % kernel.lanes;
+    s32* bias = reinterpret_cast<s32*>(block);
+    s8* weights = reinterpret_cast<s8*>(block) + kernel.lanes * static_cast<isize>(sizeof(s32)) + lane * kernel.group;
+    const s8* values = rhs.values + channel * rhs.taps;
+    u32 sum = 0;  // unsigned, since sums of s32 may wrap as the accumulators do
+    for (isize tap = 0; tap < rhs.taps; ++tap) sum += static_cast<u32>(values[tap]);
+    bias[lane] = static_cast<s32>((rhs.bias ? static_cast<u32>(rhs.bias[channel]) : 0) - zero_point * sum);
+    for_each_weight(kernel, rhs.taps, [&](isize tap, isize position) { weights[position] = values[tap]; });
+  }
+}
+
+void run(const Kernel& kernel, const Args& args, isize row_begin, isize row_end) {
+  kernel.function(args, row_begin, row_end);
+}
+
+}  // namespace whit::dwconv_s8

@@ -1,0 +1,29 @@
+#pragma once
+// What a dwconv_s8 microkernel is to run(). The packed layout, block by block of `lanes` channels (the last one padded
+// with zeros):
+//     s32 bias[lanes]                                less (lhs_zero_point + lhs_offset) * sum of the channel
+//     s8 weights                                     in one of two orders
+// any size, or group 1:   [ceil(taps / group)][lanes][group], taps in the order (i, j), padded with zeros
+// size K, group 4:        [K: j][ceil(in_rows / 4): g][rows: t][lanes][4: l]
+//     holds w[i][j] with i = 4g + l - t * stride where 0 <= i < K, else 0: input row 4g + l of the
+//     in_rows = (rows - 1) * stride + K rows that `rows` output rows need, as the weights of output row t.
+
+#include "kernels/dwconv_s8/dwconv_s8.h"
+
+namespace whit::dwconv_s8 {
+
+/// Computes output rows [row_begin, row_end).
+using Function = void(const Args& args, isize row_begin, isize row_end);
+
+struct Kernel {
+  Isa isa;
+  const char* name;
+  Function* function;
+  int size, stride, rows, lanes, group, lhs_offset;
+};
+
+#define DWCONV_S8_KERNEL(isa, function, size, stride, rows, lanes, group, lhs_offset) Function function;
+#include "kernels/dwconv_s8/kernels.inc"
+#undef DWCONV_S8_KERNEL
+
+}  // namespace whit::dwconv_s8

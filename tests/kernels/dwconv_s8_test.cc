@@ -1,0 +1,361 @@
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "kernels/dwconv_s8/dwconv_s8.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "epilogue_s8_reference.h"
+#include "kernels/dwconv_s8/kernel.h"
+#include "test_support.h"
+
+namespace whit::dwconv_s8 {
+namespace {
+
+using test::EpilogueCase;
+using test::Guarded;
+using test::Output;
+using test::PackedBuffer;
+using test::Random;
+using test::ScaleKind;
+
+enum class Fill { random, minimum, maximum, opposite };
+
+struct Case {
+  Geometry geometry;
+  Fill fill = Fill::random;
+  EpilogueS8::Output output = EpilogueS8::Output::s32;
+  bool residual = false;
+  Activation activation = Activation::clamp;
+  ScaleKind scales = ScaleKind::usual;
+  u64 seed = 1;
+};
+
+/// A convolution of an in_h x in_w image padded all around by `pad`.
+Geometry geometry(isize in_h, isize in_w, isize channels, isize kernel, isize stride, isize pad) {
+  return {.in_h = in_h,
+          .in_w = in_w,
+          .channels = channels,
+          .kernel_h = kernel,
+          .kernel_w = kernel,
+          .stride_h = stride,
+          .stride_w = stride,
+          .dilation_h = 1,
+          .dilation_w = 1,
+          .pad_top = pad,
+          .pad_left = pad,
+          .out_h = (in_h + 2 * pad - kernel) / stride + 1,
+          .out_w = (in_w + 2 * pad - kernel) / stride + 1};
+}
+
+const Kernel& scalar_kernel() { return select(Geometry{}, IsaSet().with(Isa::scalar)); }
+
+/// A convolution with all its operands at guard pages, and its result by the definition.
+class Fixture {
+ public:
+  explicit Fixture(const Case& c)
+      : c_(c),
+        g_(c.geometry),
+        random_(c.seed),
+        in_(g_.in_h * g_.in_w * g_.channels, random_.integer(0, 3) ? Guarded<s8>::Side::end : Guarded<s8>::Side::begin),
+        pad_(g_.channels),
+        weights_(g_.channels * g_.kernel_h * g_.kernel_w),
+        bias_(g_.channels),
+        has_bias_(random_.integer(0, 3) > 0),
+        zero_point_(static_cast<s32>(random_.integer(-128, 127))),
+        epilogue_(test::make_epilogue(random_, c.output, c.residual, c.activation, c.scales, g_.out_h * g_.out_w,
+                                      g_.channels, 5500 * std::sqrt(static_cast<f64>(g_.kernel_h * g_.kernel_w)))),
+        expected_(new_output()) {
+    fill();
+    compute();
+  }
+
+  Output new_output() const { return Output(c_.output, g_.out_h * g_.out_w, g_.channels, epilogue_.out_stride); }
+  PackedBuffer packed(const Kernel& kernel) const {
+    const isize taps = g_.kernel_h * g_.kernel_w;
+    PackedBuffer buffer(packed_bytes(kernel, g_.channels, taps));
+    pack(kernel,
+         {.values = weights_.data(),
+          .bias = has_bias_ ? bias_.data() : nullptr,
+          .channels = g_.channels,
+          .taps = taps,
+          .lhs_zero_point = zero_point_},
+         buffer.data());
+    return buffer;
+  }
+  Args args(const PackedBuffer& packed, Output& out) const {
+    return {.geometry = g_,
+            .in = in_.data(),
+            .pad = pad_.data(),
+            .packed = packed.data(),
+            .epilogue = epilogue_.spec,
+            .out = out.data(),
+            .out_stride = out.stride()};
+  }
+  Output result(const Kernel& kernel) const {
+    const PackedBuffer weights = packed(kernel);
+    Output out = new_output();
+    run(kernel, args(weights, out), 0, g_.out_h);
+    return out;
+  }
+  const Output& expected() const { return expected_; }
+  f64 expected_value(isize pixel, isize channel) const {
+    const s32 acc = acc_[static_cast<std::size_t>(pixel * g_.channels + channel)];
+    return test::reference_epilogue(epilogue_.spec, acc, pixel, channel);
+  }
+
+ private:
+  void fill() {
+    const s8 in = c_.fill == Fill::maximum ? 127 : -128;
+    const s8 weight = c_.fill == Fill::minimum ? -127 : 127;
+    if (c_.fill == Fill::random) {
+      random_.fill_integers(in_.span(), -128, 127);
+      random_.fill_integers(weights_.span(), -127, 127);
+    } else {
+      std::ranges::fill(in_.span(), in);
+      std::ranges::fill(weights_.span(), weight);
+      zero_point_ = in == 127 ? -128 : 127;
+    }
+    std::ranges::fill(pad_.span(), static_cast<s8>(zero_point_));
+    random_.fill_integers(bias_.span(), -100000, 100000);
+  }
+
+  void compute() {
+    for (isize y = 0; y < g_.out_h; ++y) {
+      for (isize x = 0; x < g_.out_w; ++x) {
+        for (isize channel = 0; channel < g_.channels; ++channel) {
+          s64 acc = has_bias_ ? bias_[channel] : 0;
+          for (isize i = 0; i < g_.kernel_h; ++i) {
+            for (isize j = 0; j < g_.kernel_w; ++j) {
+              const isize iy = y * g_.stride_h + i * g_.dilation_h - g_.pad_top;
+              const isize ix = x * g_.stride_w + j * g_.dilation_w - g_.pad_left;
+              if (iy < 0 || iy >= g_.in_h || ix < 0 || ix >= g_.in_w) continue;
+              const s64 value = in_[(iy * g_.in_w + ix) * g_.channels + channel];
+              acc += (value - zero_point_) * weights_[(channel * g_.kernel_h + i) * g_.kernel_w + j];
+            }
+          }
+          acc_.push_back(static_cast<s32>(acc));
+          expected_.set(y * g_.out_w + x, channel, expected_value(y * g_.out_w + x, channel));
+        }
+      }
+    }
+  }
+
+  Case c_;
+  Geometry g_;
+  Random random_;
+  Guarded<s8> in_, pad_, weights_;
+  Guarded<s32> bias_;
+  bool has_bias_;
+  s32 zero_point_;
+  EpilogueCase epilogue_;
+  std::vector<s32> acc_;
+  Output expected_;
+};
+
+/// Kernel sizes and strides for a kernel: its own, or a choice for the general ones.
+std::vector<std::pair<isize, isize>> sizes(const Kernel& kernel) {
+  if (kernel.size) return {{kernel.size, kernel.stride}};
+  return {{1, 1}, {2, 1}, {3, 1}, {3, 2}, {4, 2}, {5, 1}, {7, 1}, {7, 3}, {12, 1}};
+}
+
+void check(const Kernel& kernel, const Case& c) {
+  const Geometry& g = c.geometry;
+  INFO("in ", g.in_h, "x", g.in_w, "x", g.channels, " kernel ", g.kernel_h, "x", g.kernel_w, " stride ", g.stride_h,
+       "x", g.stride_w, " dilation ", g.dilation_h, "x", g.dilation_w, " pad ", g.pad_top, " ", g.pad_left, " out ",
+       g.out_h, "x", g.out_w, " fill ", static_cast<int>(c.fill), " output ", static_cast<int>(c.output), " residual ",
+       c.residual, " activation ", static_cast<int>(c.activation), " scales ", static_cast<int>(c.scales), " seed ",
+       c.seed);
+  const Fixture fixture(c);
+  const Output out = fixture.result(kernel);
+  INFO("first wrong byte ", out.first_difference(fixture.expected()));
+  REQUIRE(out == fixture.expected());
+  REQUIRE(fixture.result(scalar_kernel()) == fixture.expected());
+}
+
+/// Everything but the geometry drawn from the seed.
+Case any_case(const Geometry& geometry, u64 seed) {
+  Random random(seed);
+  return {.geometry = geometry,
+          .output = static_cast<EpilogueS8::Output>(random.integer(0, 2)),
+          .residual = random.integer(0, 1) == 1,
+          .activation = static_cast<Activation>(random.integer(0, 1)),
+          .seed = seed};
+}
+
+TEST_CASE("every kernel: every tail of channels") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 100;
+    const auto [size, stride] = sizes(kernel)[kernel.size ? 0 : 2];
+    for (isize channels = 1; channels <= 70; ++channels)
+      check(kernel, any_case(geometry(size + 2, size + 3, channels, size, stride, size / 2), ++seed));
+    for (const isize channels : {95, 96, 97, 127, 128, 129, 144, 200})
+      check(kernel, any_case(geometry(size, size + 1, channels, size, stride, 1), ++seed));
+  });
+}
+
+TEST_CASE("every kernel: every width and height, with and without padding") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 1000;
+    for (const auto& [size, stride] : sizes(kernel)) {
+      for (const isize pad : {isize{0}, size / 2, size - 1}) {
+        const isize smallest = std::max<isize>(1, size - 2 * pad);
+        for (isize in_w = smallest; in_w < smallest + 20; ++in_w)
+          check(kernel, any_case(geometry(smallest + 2, in_w, 9, size, stride, pad), ++seed));
+        for (isize in_h = smallest; in_h < smallest + 9; ++in_h)
+          check(kernel, any_case(geometry(in_h, smallest + 3, 17, size, stride, pad), ++seed));
+      }
+    }
+  });
+}
+
+TEST_CASE("every kernel: asymmetric padding") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 3000;
+    for (const auto& [size, stride] : sizes(kernel)) {
+      Geometry g = geometry(11, 13, 24, size, stride, 0);
+      g.pad_top = 0;
+      g.pad_left = size - 1;
+      g.out_h = 10 / stride + 1;  // up to size - 1 rows and columns of padding behind the image
+      g.out_w = 12 / stride + 2;
+      check(kernel, any_case(g, ++seed));
+      g.pad_top = 3;
+      g.pad_left = 0;
+      check(kernel, any_case(g, ++seed));
+    }
+  });
+}
+
+TEST_CASE("general kernels: rectangles, dilation, uneven strides, many taps") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    if (kernel.size) return;
+    Random random(4000);
+    for (u64 seed = 4001; seed < 4060; ++seed) {
+      Geometry g{.in_h = random.integer(1, 9),
+                 .in_w = random.integer(1, 14),
+                 .channels = random.integer(1, 80),
+                 .kernel_h = random.integer(1, 5),
+                 .kernel_w = random.integer(1, 9),
+                 .stride_h = random.integer(1, 3),
+                 .stride_w = random.integer(1, 3),
+                 .dilation_h = random.integer(1, 3),
+                 .dilation_w = random.integer(1, 3),
+                 .pad_top = random.integer(0, 5),
+                 .pad_left = random.integer(0, 5),
+                 .out_h = random.integer(1, 5),
+                 .out_w = random.integer(1, 7)};
+      check(kernel, any_case(g, seed));
+    }
+    Geometry line = geometry(1, 40, 20, 1, 1, 0);  // one dimension
+    line.kernel_w = 31;
+    line.out_w = 10;
+    check(kernel, any_case(line, 4100));
+    line.kernel_w = 200;
+    line.pad_left = 90;
+    check(kernel, any_case(line, 4101));
+  });
+}
+
+TEST_CASE("every kernel: extreme values") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    for (const auto& [size, stride] : sizes(kernel)) {
+      for (const Fill fill : {Fill::minimum, Fill::maximum, Fill::opposite})
+        check(kernel, {.geometry = geometry(size + 4, size + 5, 33, size, stride, size / 2), .fill = fill});
+    }
+  });
+}
+
+TEST_CASE("every kernel: every epilogue") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 5000;
+    const auto [size, stride] = sizes(kernel).front();
+    for (const EpilogueS8::Output output : {EpilogueS8::Output::s32, EpilogueS8::Output::s8, EpilogueS8::Output::f32}) {
+      for (const bool residual : {false, true}) {
+        for (const Activation activation : {Activation::clamp, Activation::hard_swish}) {
+          for (const ScaleKind scales : {ScaleKind::usual, ScaleKind::ties, ScaleKind::special}) {
+            for (const isize channels : {5, 16, 77}) {
+              check(kernel, {.geometry = geometry(size + 3, size + 6, channels, size, stride, 1),
+                             .output = output,
+                             .residual = residual,
+                             .activation = activation,
+                             .scales = scales,
+                             .seed = ++seed});
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("every kernel: ranges of rows, and nothing outside of them") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    for (const auto& [size, stride] : sizes(kernel)) {
+      const Geometry g = geometry(9 * stride + size, size + 8, 35, size, stride, size / 2);
+      const Fixture fixture({.geometry = g, .output = EpilogueS8::Output::s8});
+      const PackedBuffer packed = fixture.packed(kernel);
+      Output pieces = fixture.new_output();
+      for (const auto& [begin, end] : {std::pair<isize, isize>{0, 1}, {1, 4}, {4, 4}, {4, g.out_h}})
+        run(kernel, fixture.args(packed, pieces), begin, end);
+      CHECK(pieces == fixture.expected());
+
+      Output part = fixture.new_output(), wanted = fixture.new_output();
+      run(kernel, fixture.args(packed, part), 3, 6);
+      for (isize pixel = 3 * g.out_w; pixel < 6 * g.out_w; ++pixel)
+        for (isize c = 0; c < g.channels; ++c) wanted.set(pixel, c, fixture.expected_value(pixel, c));
+      CHECK(part == wanted);
+    }
+  });
+}
+
+TEST_CASE("every kernel: the residual may be the output") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    for (const auto& [size, stride] : sizes(kernel)) {
+      const Geometry g = geometry(size + 10, size + 10, 45, size, stride, 0);
+      const Fixture fixture({.geometry = g, .output = EpilogueS8::Output::s8, .residual = true});
+      const PackedBuffer packed = fixture.packed(kernel);
+      Output out = fixture.new_output();
+      Args args = fixture.args(packed, out);
+      for (isize pixel = 0; pixel < g.out_h * g.out_w; ++pixel) {
+        for (isize c = 0; c < g.channels; ++c)
+          out.set(pixel, c, args.epilogue.residual[pixel * args.epilogue.residual_stride + c]);
+      }
+      args.epilogue.residual = static_cast<const s8*>(args.out);
+      args.epilogue.residual_stride = args.out_stride;
+      run(kernel, args, 0, g.out_h);
+      CHECK(out == fixture.expected());
+    }
+  });
+}
+
+TEST_CASE("select names the best kernel for the shape and the instruction sets") {
+  const auto chosen = [](isize kernel, isize stride, IsaSet isa) {
+    return std::string(name(select(geometry(20, 20, 32, kernel, stride, 0), isa)));
+  };
+  CHECK(chosen(3, 1, IsaSet().with(Isa::scalar)) == "dwconv_s8_any_scalar");
+  CHECK(chosen(3, 1, IsaSet()) == "dwconv_s8_any_scalar");
+  const auto check_level = [&](Isa level) {
+    const std::string suffix = std::string("_") + isa_name(level);
+    CHECK(chosen(3, 1, isa_up_to(level)) == "dwconv_s8_3x3s1" + suffix);
+    CHECK(chosen(3, 2, isa_up_to(level)) == "dwconv_s8_3x3s2" + suffix);
+    CHECK(chosen(5, 1, isa_up_to(level)) == "dwconv_s8_5x5s1" + suffix);
+    CHECK(chosen(5, 2, isa_up_to(level)) == "dwconv_s8_5x5s2" + suffix);
+    CHECK(chosen(3, 3, isa_up_to(level)) == "dwconv_s8_any" + suffix);
+    CHECK(chosen(7, 1, isa_up_to(level)) == "dwconv_s8_any" + suffix);
+    Geometry g = geometry(20, 20, 32, 3, 1, 0);
+    g.dilation_w = 2;
+    CHECK(name(select(g, isa_up_to(level))) == "dwconv_s8_any" + suffix);
+  };
+#ifdef WHIT_HAVE_AVX2
+  check_level(Isa::avx2);
+#endif
+#ifdef WHIT_HAVE_AVX512VNNI
+  check_level(Isa::avx512vnni);
+#endif
+#ifdef WHIT_HAVE_NEON
+  check_level(Isa::neon);
+#endif
+  (void)check_level;
+}
+
+}  // namespace
+}  // namespace whit::dwconv_s8

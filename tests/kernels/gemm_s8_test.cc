@@ -1,0 +1,322 @@
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "kernels/gemm_s8/gemm_s8.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "epilogue_s8_reference.h"
+#include "kernels/gemm_s8/kernel.h"
+#include "test_support.h"
+
+namespace whit::gemm_s8 {
+namespace {
+
+using test::EpilogueCase;
+using test::Guarded;
+using test::Output;
+using test::PackedBuffer;
+using test::Random;
+using test::ScaleKind;
+
+enum class Fill { random, minimum, maximum, opposite };
+
+struct Case {
+  isize m, n, taps, k;
+  bool indirect = false;
+  Fill fill = Fill::random;
+  EpilogueS8::Output output = EpilogueS8::Output::s32;
+  bool residual = false;
+  Activation activation = Activation::clamp;
+  ScaleKind scales = ScaleKind::usual;
+  u64 seed = 1;
+};
+
+const Kernel& scalar_kernel() { return select({.m = 0, .n = 1, .taps = 1, .k = 1}, IsaSet().with(Isa::scalar)); }
+
+/// A product with all its operands at guard pages, and its result by the definition.
+class Fixture {
+ public:
+  explicit Fixture(const Case& c)
+      : c_(c),
+        random_(c.seed),
+        pixels_(c.indirect ? std::max<isize>(1, c.m / 2) : c.m),
+        row_stride_(c.k + random_.integer(0, 5)),
+        lhs_((pixels_ - 1) * row_stride_ + c.k,
+             random_.integer(0, 3) ? Guarded<s8>::Side::end : Guarded<s8>::Side::begin),
+        pad_(c.k),
+        offsets_(c.indirect ? c.m * c.taps : 0),
+        rhs_(c.n * c.taps * c.k),
+        bias_(c.n),
+        has_bias_(random_.integer(0, 3) > 0),
+        zero_point_(static_cast<s32>(random_.integer(-128, 127))),
+        epilogue_(test::make_epilogue(random_, c.output, c.residual, c.activation, c.scales, c.m, c.n,
+                                      5500 * std::sqrt(static_cast<f64>(c.taps * c.k)))),
+        expected_(c.output, c.m, c.n, epilogue_.out_stride) {
+    fill();
+    compute();
+  }
+
+  Rhs rhs() const {
+    return {.values = rhs_.data(),
+            .bias = has_bias_ ? bias_.data() : nullptr,
+            .n = c_.n,
+            .taps = c_.taps,
+            .k = c_.k,
+            .lhs_zero_point = zero_point_};
+  }
+  std::size_t packed_bytes(const Kernel& kernel) const { return gemm_s8::packed_bytes(kernel, c_.n, c_.taps, c_.k); }
+  Output new_output() const { return Output(c_.output, c_.m, c_.n, epilogue_.out_stride); }
+  Args args(const std::byte* packed, Output& out) const {
+    return {.lhs = {.base = lhs_.data(),
+                    .row_stride = row_stride_,
+                    .offsets = c_.indirect ? offsets_.data() : nullptr,
+                    .pad = pad_.data()},
+            .packed = packed,
+            .n = c_.n,
+            .taps = c_.taps,
+            .k = c_.k,
+            .epilogue = epilogue_.spec,
+            .out = out.data(),
+            .out_stride = out.stride()};
+  }
+  Output result(const Kernel& kernel) const {
+    PackedBuffer packed(packed_bytes(kernel));
+    pack(kernel, rhs(), packed.data(), 0, c_.n);
+    Output out = new_output();
+    run(kernel, args(packed.data(), out), 0, c_.m, 0, c_.n);
+    return out;
+  }
+  const Output& expected() const { return expected_; }
+  f64 expected_value(isize m, isize n) const {
+    return test::reference_epilogue(epilogue_.spec, acc_[static_cast<std::size_t>(m * c_.n + n)], m, n);
+  }
+
+ private:
+  void fill() {
+    const s8 lhs = c_.fill == Fill::maximum ? 127 : -128;
+    const s8 rhs = c_.fill == Fill::minimum ? -127 : 127;
+    if (c_.fill == Fill::random) {
+      random_.fill_integers(lhs_.span(), -128, 127);
+      random_.fill_integers(rhs_.span(), -127, 127);
+    } else {
+      std::ranges::fill(lhs_.span(), lhs);
+      std::ranges::fill(rhs_.span(), rhs);
+      zero_point_ = lhs == 127 ? -128 : 127;
+    }
+    std::ranges::fill(pad_.span(), static_cast<s8>(zero_point_));
+    random_.fill_integers(bias_.span(), -100000, 100000);
+    for (s32& offset : offsets_.span())
+      offset = random_.integer(0, 3) ? static_cast<s32>(random_.integer(0, pixels_ - 1) * row_stride_) : -1;
+  }
+
+  void compute() {
+    for (isize m = 0; m < c_.m; ++m) {
+      for (isize n = 0; n < c_.n; ++n) {
+        s64 acc = has_bias_ ? bias_[n] : 0;
+        for (isize t = 0; t < c_.taps; ++t) {
+          const isize offset = c_.indirect ? offsets_[m * c_.taps + t] : m * row_stride_;
+          for (isize k = 0; k < c_.k; ++k) {
+            const s64 x = offset >= 0 ? lhs_[offset + k] : zero_point_;
+            acc += (x - zero_point_) * rhs_[(n * c_.taps + t) * c_.k + k];
+          }
+        }
+        acc_.push_back(static_cast<s32>(acc));
+        expected_.set(m, n, expected_value(m, n));
+      }
+    }
+  }
+
+  Case c_;
+  Random random_;
+  isize pixels_, row_stride_;
+  Guarded<s8> lhs_, pad_;
+  Guarded<s32> offsets_;
+  Guarded<s8> rhs_;
+  Guarded<s32> bias_;
+  bool has_bias_;
+  s32 zero_point_;
+  EpilogueCase epilogue_;
+  std::vector<s32> acc_;
+  Output expected_;
+};
+
+void check(const Kernel& kernel, const Case& c) {
+  INFO("m ", c.m, " n ", c.n, " taps ", c.taps, " k ", c.k, " indirect ", c.indirect, " fill ",
+       static_cast<int>(c.fill), " output ", static_cast<int>(c.output), " residual ", c.residual, " activation ",
+       static_cast<int>(c.activation), " scales ", static_cast<int>(c.scales), " seed ", c.seed);
+  const Fixture fixture(c);
+  const Output out = fixture.result(kernel);
+  INFO("first wrong byte ", out.first_difference(fixture.expected()));
+  REQUIRE(out == fixture.expected());
+  REQUIRE(fixture.result(scalar_kernel()) == fixture.expected());
+}
+
+/// A case of this size, everything else drawn from the seed.
+Case any_case(isize m, isize n, isize taps, isize k, u64 seed) {
+  Random random(seed);
+  return {.m = m,
+          .n = n,
+          .taps = taps,
+          .k = k,
+          .indirect = taps > 1 || random.integer(0, 1),
+          .output = static_cast<EpilogueS8::Output>(random.integer(0, 2)),
+          .residual = random.integer(0, 1) == 1,
+          .activation = static_cast<Activation>(random.integer(0, 1)),
+          .seed = seed};
+}
+
+TEST_CASE("every kernel: every tail of rows, columns and k") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 100;
+    for (isize m = 1; m <= 2 * kernel.mr + 1; ++m)
+      check(kernel, any_case(m, kernel.nr + 3, 1, 2 * kernel.kr + 1, ++seed));
+    for (isize n = 1; n <= 2 * kernel.nr + 1; ++n) {
+      check(kernel, any_case(kernel.mr + 1, n, 1, kernel.kr + 3, ++seed));
+      check(kernel, any_case(1, n, 2, kernel.kr, ++seed));
+    }
+    for (isize k = 1; k <= 4 * kernel.kr + 3; ++k) {
+      check(kernel, any_case(kernel.mr + 2, kernel.nr + 1, 3, k, ++seed));
+      check(kernel, any_case(1, kernel.nr, 1, k, ++seed));
+    }
+  });
+}
+
+TEST_CASE("every kernel: sizes around powers of two") {
+  constexpr isize kSizes[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129};
+  test::for_each_kernel(kernels(), [&](const Kernel& kernel) {
+    Random random(7);
+    const auto size = [&] { return kSizes[random.integer(0, std::size(kSizes) - 1)]; };
+    for (u64 seed = 1000; seed < 1060; ++seed)
+      check(kernel, any_case(size(), size(), random.integer(1, 5), size(), seed));
+    for (const isize m : {1, 2, 3}) check(kernel, any_case(m, 257, 1, 1025, 2000 + static_cast<u64>(m)));
+    check(kernel, any_case(255, 3, 9, 65, 2004));  // several blocks of rows
+    check(kernel, any_case(131, 33, 9, 257, 2005));
+  });
+}
+
+TEST_CASE("every kernel: extreme values") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    for (const Fill fill : {Fill::minimum, Fill::maximum, Fill::opposite}) {
+      for (const isize k : {1, 2, 16, 31, 64, 1153}) {
+        for (const isize m : {isize{1}, isize{kernel.mr}, isize{kernel.mr + 1}})
+          check(kernel, {.m = m, .n = 17, .taps = 1, .k = k, .fill = fill});
+      }
+      check(kernel, {.m = 5, .n = 9, .taps = 9, .k = 33, .indirect = true, .fill = fill});
+    }
+  });
+}
+
+TEST_CASE("every kernel: every epilogue") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 5000;
+    for (const EpilogueS8::Output output : {EpilogueS8::Output::s32, EpilogueS8::Output::s8, EpilogueS8::Output::f32}) {
+      for (const bool residual : {false, true}) {
+        for (const Activation activation : {Activation::clamp, Activation::hard_swish}) {
+          for (const ScaleKind scales : {ScaleKind::usual, ScaleKind::ties, ScaleKind::special}) {
+            for (const isize m : {isize{1}, isize{kernel.mr}, isize{2 * kernel.mr + 1}}) {
+              for (const isize n : {isize{3}, isize{kernel.nr}, isize{2 * kernel.nr - 1}}) {
+                check(kernel, {.m = m,
+                               .n = n,
+                               .taps = 1,
+                               .k = 10,
+                               .output = output,
+                               .residual = residual,
+                               .activation = activation,
+                               .scales = scales,
+                               .seed = ++seed});
+              }
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("every kernel: ranges of rows and columns, and nothing outside of them") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    const isize m = 3 * kernel.mr + 2, n = 3 * kernel.nr + 1;
+    const Fixture fixture({.m = m, .n = n, .taps = 2, .k = 19, .indirect = true, .output = EpilogueS8::Output::s8});
+    PackedBuffer packed(fixture.packed_bytes(kernel));
+    pack(kernel, fixture.rhs(), packed.data(), 0, n);
+
+    Output pieces = fixture.new_output();
+    for (const auto& [m_begin, m_end] : {std::pair<isize, isize>{0, 1}, {1, kernel.mr + 2}, {kernel.mr + 2, m}}) {
+      for (const auto& [n_begin, n_end] : {std::pair<isize, isize>{0, kernel.nr}, {kernel.nr, n}})
+        run(kernel, fixture.args(packed.data(), pieces), m_begin, m_end, n_begin, n_end);
+    }
+    CHECK(pieces == fixture.expected());
+
+    const isize m_begin = kernel.mr - 1, m_end = m - 3, n_begin = kernel.nr, n_end = 2 * kernel.nr;
+    Output part = fixture.new_output(), wanted = fixture.new_output();
+    run(kernel, fixture.args(packed.data(), part), m_begin, m_end, n_begin, n_end);
+    for (isize row = m_begin; row < m_end; ++row)
+      for (isize column = n_begin; column < n_end; ++column)
+        wanted.set(row, column, fixture.expected_value(row, column));
+    CHECK(part == wanted);
+
+    Output nothing = fixture.new_output();
+    run(kernel, fixture.args(packed.data(), nothing), 3, 3, 0, n);
+    run(kernel, fixture.args(packed.data(), nothing), 0, m, n_begin, n_begin);
+    CHECK(nothing == fixture.new_output());
+  });
+}
+
+TEST_CASE("every kernel: packing in ranges gives the same bytes, and every byte is written") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    const isize n = 4 * kernel.nr + 1;
+    const Fixture fixture({.m = 1, .n = n, .taps = 3, .k = kernel.kr + 1, .indirect = true});
+    const std::size_t bytes = fixture.packed_bytes(kernel);
+    PackedBuffer whole(bytes), pieces(bytes);
+    std::memset(whole.data(), 0x11, bytes);
+    std::memset(pieces.data(), 0x22, bytes);
+    pack(kernel, fixture.rhs(), whole.data(), 0, n);
+    pack(kernel, fixture.rhs(), pieces.data(), kernel.nr, 3 * kernel.nr);
+    pack(kernel, fixture.rhs(), pieces.data(), 3 * kernel.nr, n);
+    pack(kernel, fixture.rhs(), pieces.data(), 0, kernel.nr);
+    CHECK(std::memcmp(whole.data(), pieces.data(), bytes) == 0);
+    CHECK(panel_columns(kernel) == kernel.nr);
+    CHECK(tile_rows(kernel) == kernel.mr);
+  });
+}
+
+TEST_CASE("every kernel: the residual may be the output") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    const Fixture fixture({.m = 30, .n = 37, .taps = 1, .k = 9, .output = EpilogueS8::Output::s8, .residual = true});
+    PackedBuffer packed(fixture.packed_bytes(kernel));
+    pack(kernel, fixture.rhs(), packed.data(), 0, 37);
+    Output out = fixture.new_output();
+    Args args = fixture.args(packed.data(), out);
+    for (isize m = 0; m < 30; ++m)
+      for (isize n = 0; n < 37; ++n) out.set(m, n, args.epilogue.residual[m * args.epilogue.residual_stride + n]);
+    args.epilogue.residual = static_cast<const s8*>(args.out);
+    args.epilogue.residual_stride = args.out_stride;
+    run(kernel, args, 0, 30, 0, 37);
+    CHECK(out == fixture.expected());
+  });
+}
+
+TEST_CASE("select names the best kernel for the shape and the instruction sets") {
+  const auto chosen = [](isize k, IsaSet isa) {
+    return std::string(name(select({.m = 0, .n = 64, .taps = 9, .k = k}, isa)));
+  };
+  const IsaSet scalar = IsaSet().with(Isa::scalar);
+  CHECK(chosen(64, scalar) == "gemm_s8s8s32_4x8k1_scalar");
+  CHECK(chosen(64, IsaSet()) == "gemm_s8s8s32_4x8k1_scalar");
+#ifdef WHIT_HAVE_AVX2
+  CHECK(chosen(64, isa_up_to(Isa::avx2)) == "gemm_s8s8s32_4x16k4_avx2");
+  CHECK(chosen(1, isa_up_to(Isa::avx2)) == "gemm_s8s8s32_4x16k4_avx2");
+#endif
+#ifdef WHIT_HAVE_AVX512VNNI
+  CHECK(chosen(64, isa_up_to(Isa::avx512vnni)) == "gemm_s8s8s32_12x32k4_avx512vnni");
+  CHECK(chosen(3, isa_up_to(Isa::amx)) == "gemm_s8s8s32_12x32k4_avx512vnni");
+#endif
+#ifdef WHIT_HAVE_NEON
+  CHECK(chosen(64, isa_up_to(Isa::neon)) == "gemm_s8s8s32_4x4k16_neon");
+  CHECK(chosen(8, isa_up_to(Isa::neon)) == "gemm_s8s8s32_4x4k16_neon");
+  CHECK(chosen(3, isa_up_to(Isa::neon)) == "gemm_s8s8s32_4x16k1_neon");
+#endif
+}
+
+}  // namespace
+}  // namespace whit::gemm_s8
