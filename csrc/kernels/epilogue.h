@@ -19,7 +19,7 @@ enum class Activation : u8 {
 ///     t = max(t, clamp_min);  t = min(t, clamp_max)
 ///     s8: store s8(round_to_nearest_even(t) + zero_point)      f32: store t
 ///
-/// For s8 output everything is in units of the output's step: scale = lhs_scale * rhs_scale[n] / out_scale,
+/// For s8 output everything is in units of the output's step: scale = (lhs_scale * rhs_scale[n]) / out_scale,
 /// residual_scale = residual's scale / out_scale, hard_swish_alpha = out_scale / 6, and the clamp bounds are
 /// integers within [-128 - zero_point, 127 - zero_point]. For f32 output: scale = lhs_scale * rhs_scale[n],
 /// hard_swish_alpha = 1/6.

@@ -111,7 +111,7 @@ class BinaryOperator final : public Operator {
     params_.zero_point = zero_point_of(y);
     const f64 step = scale_of(y);
     if (op_ == Binary::mul) {
-      WHIT_RETURN_IF_ERROR(round_scale(node, scale_of(a) * scale_of(b) / step, &params_.a_scale));
+      WHIT_RETURN_IF_ERROR(round_scale(node, static_cast<f32>(scale_of(a) * scale_of(b)) / step, &params_.a_scale));
     } else {
       WHIT_RETURN_IF_ERROR(round_scale(node, scale_of(a) / step, &params_.a_scale));
       WHIT_RETURN_IF_ERROR(round_scale(node, scale_of(b) / step, &params_.b_scale));

@@ -91,7 +91,9 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
   const auto w_scale = [&](std::size_t o) { return wq.scale[wq.axis < 0 ? 0 : o]; };
   params->scale.resize(n);
   for (std::size_t o = 0; o < n; ++o) {
-    params->scale[o] = static_cast<f32>(x_scale * w_scale(o) / step);
+    // In f32, product first: the multiplier that onnxruntime and XNNPACK compute, so that imported integer models round
+    // the same way.
+    params->scale[o] = x.quantization().scale[0] * w_scale(o) / static_cast<f32>(step);
     if (!std::isfinite(params->scale[o]))
       return node_error(node, Code::unsupported, "output channel %zu: the scales %g * %g / %g leave f32", o, x_scale,
                         static_cast<f64>(w_scale(o)), step);

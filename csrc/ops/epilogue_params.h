@@ -36,7 +36,7 @@ struct EpilogueParamsF32 {
 /// For a node with inputs [x, w, bias?, residual?] and attributes activation, clamp_min, clamp_max, where n is
 /// w's axis 0. Checks dtypes and quantisation of all of them: x, residual and y per tensor, w symmetric per tensor or
 /// along axis 0 (its values too: check_weights_s8), bias s32 in steps of x's scale times w's. y is s8 or f32.
-/// scale[o] = f32(f64(x scale) * w scale[o] / y scale); clamp bounds become whole steps, rounded half to even.
+/// scale[o] = (x scale * w scale[o]) / y scale in f32; clamp bounds become whole steps, rounded half to even.
 Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const TensorInfo& output,
                      EpilogueParamsS8* params);
 

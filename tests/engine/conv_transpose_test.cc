@@ -106,7 +106,7 @@ TEST_CASE("s8 weights with f32 activations are dequantised") {
 
 /// epilogue.h, in the units of the output's step.
 f32 scaled(s32 sum, f32 x_scale, f32 w_scale, f32 y_scale) {
-  return static_cast<f32>(sum) * static_cast<f32>(f64{x_scale} * w_scale / y_scale);
+  return static_cast<f32>(sum) * (x_scale * w_scale / y_scale);
 }
 
 TEST_CASE("s8 to s8 and to f32, exact") {

@@ -57,7 +57,7 @@ TEST_CASE("s8 output in steps") {
   const EpilogueS8 e = s.params.at(reinterpret_cast<const std::byte*>(residual), 3);
   CHECK(e.output == EpilogueS8::Output::s8);
   CHECK(e.activation == Activation::hard_swish);
-  for (int o = 0; o < 3; ++o) CHECK(e.scale[o] == static_cast<f32>(f64{0.5f} * s.w.quantization.scale[o] / 0.25));
+  for (int o = 0; o < 3; ++o) CHECK(e.scale[o] == 0.5f * s.w.quantization.scale[o] / 0.25f);
   CHECK(e.residual == residual);
   CHECK(e.residual_stride == 3);
   CHECK(e.residual_scale == static_cast<f32>(f64{0.3f} / 0.25));
@@ -91,7 +91,7 @@ TEST_CASE("f32 output in real units") {
   REQUIRE(s.fill().ok());
   const EpilogueS8 e = s.params.at(nullptr, 0);
   CHECK(e.output == EpilogueS8::Output::f32);
-  for (int o = 0; o < 3; ++o) CHECK(e.scale[o] == static_cast<f32>(f64{0.5f} * f64{0.1f}));
+  for (int o = 0; o < 3; ++o) CHECK(e.scale[o] == 0.5f * 0.1f);
   CHECK(e.hard_swish_alpha == static_cast<f32>(1.0 / 6));
   CHECK(e.clamp_min == 0.0f);
   CHECK(e.clamp_max == kInfinity);

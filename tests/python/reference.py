@@ -151,7 +151,7 @@ def scalar(values: np.ndarray) -> Any:
 
 
 def scale_of(quantization: Quantization) -> float:
-    """As double: factors are computed in double and rounded to f32 once."""
+    """As double, where a quotient of two scales is exact enough to be rounded to f32 once."""
     return float(scalar(quantization.scale))
 
 
@@ -187,15 +187,15 @@ def finish(call: Call, accumulator: np.ndarray, residual: np.ndarray | None) -> 
     if bias is not None:
         accumulator = accumulator + bias.astype(S64)
     assert accumulator.size == 0 or np.abs(accumulator).max() < 2**31, "s32 accumulators overflow"
-    scale = scale_of(call.quantization(0)) * call.quantization(1).scale.astype(F64)
+    scale = F32(scale_of(call.quantization(0))) * call.quantization(1).scale.astype(F32)
     if call.output.dtype == "f32":
         assert residual is None
-        t = accumulator.astype(F32) * scale.astype(F32)
+        t = accumulator.astype(F32) * scale
         t = hard_swish(t, 1 / 6) if activation == "hard_swish" else t
         return clamp(t, F32(low), F32(high))
     out = _quantization(call.output)
     out_scale, out_zero = scale_of(out), zero_of(out)
-    t = accumulator.astype(F32) * (scale / out_scale).astype(F32)
+    t = accumulator.astype(F32) * (scale / F32(out_scale))
     if residual is not None:
         t = t + centred(residual, call.quantization(3)).astype(F32) * F32(scale_of(call.quantization(3)) / out_scale)
     t = hard_swish(t, out_scale / 6) if activation == "hard_swish" else t
@@ -307,7 +307,7 @@ def binary_s8(call: Call, f32: Callable[[Call], np.ndarray]) -> np.ndarray:
     (a, b), qa, qb, out = call.values, call.quantization(0), call.quantization(1), _quantization(call.output)
     a, b = centred(a, qa).astype(F32), centred(b, qb).astype(F32)
     if call.node.op == "mul":
-        t = (a * b) * F32(scale_of(qa) * scale_of(qb) / scale_of(out))
+        t = (a * b) * (F32(scale_of(qa) * scale_of(qb)) / F32(scale_of(out)))
     else:
         a, b = a * F32(scale_of(qa) / scale_of(out)), b * F32(scale_of(qb) / scale_of(out))
         t = a - b if call.node.op == "sub" else a + b

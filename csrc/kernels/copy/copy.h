@@ -39,8 +39,9 @@ struct Plan {
   int outer = 0;            ///< axes of the view that units count
   View view;                ///< the outer axes of the output, then the path's inner axes: one, or two for transpose
   isize out_strides[kMaxRank] = {};  ///< bytes, of the same axes
-  isize block = 0;                   ///< dense: bytes, transpose: elements of the contiguous axis, per unit
-  isize blocks = 1;                  ///< of this size per outer index, the last one may be shorter
+  isize block = 0;                   ///< per unit: dense: bytes, transpose: elements of the contiguous axis
+  isize row_block = 0;               ///< per unit: transpose: elements of the other axis
+  isize blocks = 1;                  ///< units per outer index, those at the end may be smaller
   isize units = 1;                   ///< pieces of work, the outer indices times blocks
   isize unit_bytes = 0;              ///< of output that one unit writes, about
 };

@@ -84,19 +84,23 @@ void run_units(const Plan& plan, const std::byte* in, std::byte* out, isize begi
   for (isize unit = begin; unit < end; ++unit) {
     const std::byte* from = in + at.in();
     std::byte* to = out + at.out();
-    const isize first = block * plan.block;
     switch (plan.path) {
-      case Path::dense:
+      case Path::dense: {
+        const isize first = block * plan.block;
         std::memcpy(to + first, from + first, static_cast<std::size_t>(std::min(plan.block, view.sizes[0] - first)));
         break;
+      }
       case Path::rows: copy_run(to, from, view.sizes[last] * plan.element_bytes); break;
       case Path::fill: fill_row<T>(from, to, view.sizes[last]); break;
       case Path::strided: strided_row<T>(from, view.strides[last], to, view.sizes[last]); break;
       case Path::transpose: {
-        const isize size = static_cast<isize>(sizeof(T));
-        transpose_block<T>(from + first * size, view.strides[last - 1], to + first * plan.out_strides[last],
-                           plan.out_strides[last], view.sizes[last - 1],
-                           std::min(plan.block, view.sizes[last] - first));
+        const isize row_blocks = ceil_div(view.sizes[last - 1], plan.row_block);
+        const isize column = block / row_blocks * plan.block, row = block % row_blocks * plan.row_block;
+        const isize size = static_cast<isize>(sizeof(T)), in_stride = view.strides[last - 1];
+        const isize out_stride = plan.out_strides[last];
+        transpose_block<T>(from + column * size + row * in_stride, in_stride, to + column * out_stride + row * size,
+                           out_stride, std::min(plan.row_block, view.sizes[last - 1] - row),
+                           std::min(plan.block, view.sizes[last] - column));
         break;
       }
     }
@@ -155,10 +159,13 @@ Plan plan(const View& given, isize element_bytes) {
 
   plan.outer = plan.path == Path::transpose ? last - 1 : last;
   if (plan.path == Path::transpose) {
-    const isize columns = view.sizes[last - 1], row_bytes = columns * element_bytes;
-    plan.block = std::min(view.sizes[last], round_up(std::max<isize>(kTransposeBytes / row_bytes, 1), 16));
-    plan.blocks = ceil_div(view.sizes[last], plan.block);
-    plan.unit_bytes = plan.block * row_bytes;
+    // Whole cache lines of the input where there are as many columns; then rows up to the size of a unit.
+    const isize rows = view.sizes[last - 1], columns = view.sizes[last];
+    const isize wanted = std::max(64 / element_bytes, round_up(kTransposeBytes / (rows * element_bytes), 16));
+    plan.block = std::min(columns, wanted);
+    plan.row_block = std::min(rows, round_up(kTransposeBytes / (plan.block * element_bytes), 16));
+    plan.blocks = ceil_div(columns, plan.block) * ceil_div(rows, plan.row_block);
+    plan.unit_bytes = plan.block * plan.row_block * element_bytes;
   } else {
     plan.unit_bytes = view.sizes[last] * element_bytes;
   }

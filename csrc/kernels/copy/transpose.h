@@ -40,13 +40,12 @@ inline void transpose_tile(const std::byte* in, isize in_stride, std::byte* out,
 
 /// 8 x 8 elements of 1 byte.
 inline void transpose_tile(const std::byte* in, isize in_stride, std::byte* out, isize out_stride, u8) {
-  // Two rows side by side in one register; each step doubles how many rows' bytes lie together.
-  const auto pair = [&](isize row) {
-    const u64 low = load<u64>(in + row * in_stride), high = load<u64>(in + (row + 1) * in_stride);
-    using u64x2 = u64 __attribute__((vector_size(16)));
-    const u8x16 both = reinterpret_cast<u8x16>(u64x2{low, high});
+  // Each step doubles how many rows' bytes lie together.
+  using u64x2 = u64 __attribute__((vector_size(16)));
+  const auto row = [&](isize l) { return reinterpret_cast<u8x16>(u64x2{load<u64>(in + l * in_stride), 0}); };
+  const auto pair = [&](isize l) {
     return reinterpret_cast<u16x8>(
-        __builtin_shufflevector(both, both, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15));
+        __builtin_shufflevector(row(l), row(l + 1), 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
   };
   const u16x8 r01 = pair(0), r23 = pair(2), r45 = pair(4), r67 = pair(6);
   const auto low = [](u16x8 x, u16x8 y) {

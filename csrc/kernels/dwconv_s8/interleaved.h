@@ -28,17 +28,20 @@ using Int = Vector::Int;
 
 WHIT_INLINE int smaller(isize a, isize b) { return static_cast<int>(a < b ? a : b); }
 
-/// Pixels of the output that a register tile computes, T rows of kColumns.
+/// Pixels of the output that a register tile computes, T rows of kColumns from pixel (y, x), in that order.
 template <int T, int kColumns>
-struct Pixels {
-  const Args& args;
-  isize y, row_end, x;
-
-  /// Pixel i of the tile in the order (row, column), or -1 if there is none.
-  WHIT_INLINE isize operator()(int i) const {
-    const isize row = y + i / kColumns, column = x + i % kColumns;
-    return row < row_end && column < args.geometry.out_w ? row * args.geometry.out_w + column : -1;
+class Pixels {
+ public:
+  Pixels(const Geometry& g, isize y, isize row_end, isize x) : first_(y * g.out_w + x), row_stride_(g.out_w) {
+    const u32 row = ~0u >> (32 - smaller(kColumns, g.out_w - x));
+    for (isize t = 0; t < T && y + t < row_end; ++t) present_ |= row << (t * kColumns);
   }
+  WHIT_INLINE bool has(int i) const { return (present_ >> i) & 1; }
+  WHIT_INLINE isize operator[](int i) const { return first_ + i / kColumns * row_stride_ + i % kColumns; }
+
+ private:
+  isize first_, row_stride_;
+  u32 present_ = 0;
 };
 
 /// K x K taps at stride S, T output rows together, without dilation.
@@ -52,20 +55,19 @@ struct Square {
   using Column = s8[kGroups][Interleave::kChannels * 4];
 
   /// Columns of the tile from output column x, `count` channels from `channel`.
-  static void interleave(const Args& args, const s8* const (&rows)[kInRows], isize x, int columns, isize channel,
-                         int count, Column* out) {
-    const Geometry& g = args.geometry;
+  static void interleave(const Geometry& g, const s8* pad, const s8* const (&rows)[kInRows], isize x, int columns,
+                         isize channel, int count, Column* out) {
     const isize ix_begin = x * S - g.pad_left;
     for (int column = 0; column < columns; ++column) {
       const isize ix = ix_begin + column;
       const bool inside = ix >= 0 && ix < g.in_w;
+      const isize offset = ix * g.channels + channel;
       WHIT_UNROLL for (int group = 0; group < kGroups; ++group) {
         Interleave::Bytes taps[4];
         WHIT_UNROLL for (int l = 0; l < 4; ++l) {
           const int row = 4 * group + l;
           if (row < kInRows) {
-            const s8* pixel = inside && rows[row] ? rows[row] + ix * g.channels : args.pad;
-            taps[l] = Interleave::load(pixel + channel, count);
+            taps[l] = Interleave::load(inside && rows[row] ? rows[row] + offset : pad + channel, count);
           } else {
             taps[l] = Interleave::zero();
           }
@@ -76,8 +78,8 @@ struct Square {
   }
 
   /// T x kRegisterColumns output pixels of kLanes channels.
-  static void register_tile(const Pixels<T, kRegisterColumns>& pixels, const Column* in, int lane, const s8* block,
-                            isize channel, int count) {
+  static void register_tile(const Epilogue& epilogue, const Pixels<T, kRegisterColumns>& pixels, const Column* in,
+                            int lane, const s8* block, isize channel, int count) {
     Int acc[T * kRegisterColumns][1];
     const Int bias = Vector::load(reinterpret_cast<const s32*>(block));
     WHIT_UNROLL for (int i = 0; i < T * kRegisterColumns; ++i) acc[i][0] = bias;
@@ -96,11 +98,12 @@ struct Square {
         }
       }
     }
-    finish(pixels.args.epilogue, acc, pixels, channel, count, pixels.args.out, pixels.args.out_stride);
+    finish(epilogue, acc, pixels, channel, count);
   }
 
   static void run(const Args& args, isize row_begin, isize row_end) {
-    const Geometry& g = args.geometry;
+    const Geometry g = args.geometry;  // a copy, which stores to s8 cannot alias
+    const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
     alignas(64) Column in[kInColumns];
     for (isize y = row_begin; y < row_end; y += T) {
       const s8* rows[kInRows];
@@ -113,11 +116,11 @@ struct Square {
         for (isize x = 0; x < g.out_w; x += kColumns) {
           const int columns = smaller(kColumns, g.out_w - x);
           const int computed = (columns + kRegisterColumns - 1) / kRegisterColumns * kRegisterColumns;
-          interleave(args, rows, x, (computed - 1) * S + K, channel, count, in);
+          interleave(g, args.pad, rows, x, (computed - 1) * S + K, channel, count, in);
           const s8* block = reinterpret_cast<const s8*>(args.packed) + channel / Vector::kLanes * kBlockBytes;
           for (int lane = 0; lane < count; lane += Vector::kLanes, block += kBlockBytes) {
             for (int o = 0; o < columns; o += kRegisterColumns)
-              register_tile({args, y, row_end, x + o}, in + o * S, lane, block, channel + lane,
+              register_tile(epilogue, {g, y, row_end, x + o}, in + o * S, lane, block, channel + lane,
                             smaller(Vector::kLanes, count - lane));
           }
         }
@@ -133,7 +136,7 @@ struct Any {
   static constexpr int kVectors = Interleave::kChannels / Vector::kLanes;
   using Group = s8[Interleave::kChannels * 4];
 
-  static void tile(const Args& args, isize y, isize x, isize channel) {
+  static void tile(const Args& args, const Epilogue& epilogue, isize y, isize x, isize channel) {
     const Geometry& g = args.geometry;
     const isize taps = g.kernel_h * g.kernel_w, groups = (taps + 3) / 4;
     const isize block_bytes = kVectorBytes * (1 + groups);
@@ -169,18 +172,19 @@ struct Any {
         if (first + some < groups) {
           WHIT_UNROLL for (int i = 0; i < kColumns; ++i) Vector::store(sums[v][i], acc[i][0]);
         } else {
-          finish(args.epilogue, acc, Pixels<1, kColumns>{args, y, y + 1, x}, channel + v * Vector::kLanes,
-                 smaller(Vector::kLanes, count - v * Vector::kLanes), args.out, args.out_stride);
+          finish(epilogue, acc, Pixels<1, kColumns>(g, y, y + 1, x), channel + v * Vector::kLanes,
+                 smaller(Vector::kLanes, count - v * Vector::kLanes));
         }
       }
     }
   }
 
   static void run(const Args& args, isize row_begin, isize row_end) {
+    const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
     for (isize y = row_begin; y < row_end; ++y) {
       for (isize x = 0; x < args.geometry.out_w; x += kColumns) {
         for (isize channel = 0; channel < args.geometry.channels; channel += Interleave::kChannels)
-          tile(args, y, x, channel);
+          tile(args, epilogue, y, x, channel);
       }
     }
   }

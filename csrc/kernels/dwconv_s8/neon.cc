@@ -32,10 +32,10 @@ struct Any {
   }
 
   /// Channels [channel, end), at most kSpan.
-  static void span(const Args& args, isize y, isize x, isize channel, isize end) {
+  static void span(const Args& args, const Epilogue& epilogue, isize y, isize x, isize channel, isize end) {
     const isize all = args.geometry.kernel_h * args.geometry.kernel_w, bytes = block_bytes(args);
     const s8* first_block = reinterpret_cast<const s8*>(args.packed) + channel / kChannels * bytes;
-    const auto pixel = [&](int) { return y * args.geometry.out_w + x; };
+    const Consecutive pixel{y * args.geometry.out_w + x};
     s32 sums[kSpan];
     Taps taps(args, y, x);
     for (isize done = 0; done < all; done += kTaps) {
@@ -59,24 +59,25 @@ struct Any {
           Vector::store(sum, acc[0][0]);
           Vector::store(sum + 4, acc[0][1]);
         } else if (count > 4) {
-          finish(args.epilogue, acc, pixel, c, static_cast<int>(count - 4), args.out, args.out_stride);
+          finish(epilogue, acc, pixel, c, static_cast<int>(count - 4));
         } else {
           Int low[1][1] = {{acc[0][0]}};
-          finish(args.epilogue, low, pixel, c, static_cast<int>(count), args.out, args.out_stride);
+          finish(epilogue, low, pixel, c, static_cast<int>(count));
         }
       }
     }
   }
 
   /// Channels from `channel` on.
-  static void pixel(const Args& args, isize y, isize x, isize channel) {
+  static void pixel(const Args& args, const Epilogue& epilogue, isize y, isize x, isize channel) {
     for (const isize end = args.geometry.channels; channel < end; channel += kSpan)
-      span(args, y, x, channel, end - channel < kSpan ? end : channel + kSpan);
+      span(args, epilogue, y, x, channel, end - channel < kSpan ? end : channel + kSpan);
   }
 
   static void run(const Args& args, isize row_begin, isize row_end) {
+    const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
     for (isize y = row_begin; y < row_end; ++y)
-      for (isize x = 0; x < args.geometry.out_w; ++x) pixel(args, y, x, 0);
+      for (isize x = 0; x < args.geometry.out_w; ++x) pixel(args, epilogue, y, x, 0);
   }
 };
 
@@ -93,10 +94,10 @@ struct Square {
 
   /// Columns of output from x, all whole blocks of channels. at(i, column) is the input pixel of kernel row i.
   template <int N, class At>
-  WHIT_INLINE static void tile(const Args& args, isize y, isize x, At at) {
+  WHIT_INLINE static void tile(const Args& args, const Epilogue& epilogue, isize y, isize x, At at) {
     constexpr int kInColumns = (N - 1) * S + K;
     const s8* block = reinterpret_cast<const s8*>(args.packed);
-    const isize pixel = y * args.geometry.out_w + x;
+    const Consecutive pixels{y * args.geometry.out_w + x};
     for (isize c = 0; c + kChannels <= args.geometry.channels; c += kChannels, block += block_bytes(args)) {
       const s32* bias = reinterpret_cast<const s32*>(block);
       const s8* weights = block + kChannels * sizeof(s32);
@@ -117,17 +118,17 @@ struct Square {
           }
         }
       }
-      finish(args.epilogue, acc, [pixel](int o) { return pixel + o; }, c, Vector::kLanes, args.out, args.out_stride);
+      finish(epilogue, acc, pixels, c, Vector::kLanes);
     }
   }
 
   template <int N>
-  static void columns(const Args& args, isize y, isize x, const Row (&rows)[K]) {
+  static void columns(const Args& args, const Epilogue& epilogue, isize y, isize x, const Row (&rows)[K]) {
     constexpr int kInColumns = (N - 1) * S + K;
     const Geometry& g = args.geometry;
     const isize ix = x * S - g.pad_left;
     if (ix >= 0 && ix + kInColumns <= g.in_w) {
-      tile<N>(args, y, x, [&](int i, int column) { return rows[i].first + (ix + column) * rows[i].step; });
+      tile<N>(args, epilogue, y, x, [&](int i, int column) { return rows[i].first + (ix + column) * rows[i].step; });
     } else {
       const s8* pixels[K][kInColumns];
       for (int i = 0; i < K; ++i) {
@@ -136,12 +137,13 @@ struct Square {
           pixels[i][column] = inside ? rows[i].first + (ix + column) * rows[i].step : args.pad;
         }
       }
-      tile<N>(args, y, x, [&](int i, int column) { return pixels[i][column]; });
+      tile<N>(args, epilogue, y, x, [&](int i, int column) { return pixels[i][column]; });
     }
   }
 
   static void run(const Args& args, isize row_begin, isize row_end) {
     const Geometry& g = args.geometry;
+    const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
     const isize whole = g.channels / kChannels * kChannels;
     for (isize y = row_begin; y < row_end; ++y) {
       Row rows[K];
@@ -151,10 +153,10 @@ struct Square {
         rows[i] = inside ? Row{args.in + iy * g.in_w * g.channels, g.channels} : Row{args.pad, 0};
       }
       isize x = 0;
-      for (; x + kColumns <= g.out_w; x += kColumns) columns<kColumns>(args, y, x, rows);
-      for (; x < g.out_w; ++x) columns<1>(args, y, x, rows);
+      for (; x + kColumns <= g.out_w; x += kColumns) columns<kColumns>(args, epilogue, y, x, rows);
+      for (; x < g.out_w; ++x) columns<1>(args, epilogue, y, x, rows);
       if (whole < g.channels)
-        for (x = 0; x < g.out_w; ++x) Any::pixel(args, y, x, whole);
+        for (x = 0; x < g.out_w; ++x) Any::pixel(args, epilogue, y, x, whole);
     }
   }
 };

@@ -25,7 +25,7 @@ struct Avx2 {
   }
 
   template <int R, int C>
-  static void tile(const Tile& tile, int) {
+  static void tile(const Tile& tile, const Epilogue& epilogue) {
     constexpr isize kNr = kColumnVectors * kLanes;
     const Args& args = tile.args;
     Int acc[R][C];
@@ -49,16 +49,14 @@ struct Avx2 {
         rhs += kNr * kGroup;
       }
     }
-    finish(
-        args.epilogue, acc, [&tile](int r) { return tile.m + r; }, tile.n,
-        static_cast<int>(tile.columns - (C - 1) * kLanes), args.out, args.out_stride);
+    finish(epilogue, acc, Consecutive{tile.m}, tile.n, static_cast<int>(tile.columns - (C - 1) * kLanes));
   }
 };
 
 }  // namespace
 
 void gemm_s8s8s32_4x16k4_avx2(const Args& args, isize m, isize rows, isize n, isize n_end) {
-  walk<Avx2>(args, m, rows, n, n_end, 0);
+  walk<Avx2>(args, m, rows, n, n_end, Epilogue(args.epilogue, args.out, args.out_stride));
 }
 
 }  // namespace whit::gemm_s8

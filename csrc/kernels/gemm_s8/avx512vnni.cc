@@ -39,6 +39,11 @@ void sum_rows(const Args& args, isize m, isize rows, s32* sums) {
   }
 }
 
+struct Block {
+  Epilogue epilogue;
+  s32 row_sums[kMaxTilesPerBlock * 12];  // a multiple of the four that sum_rows writes at a time
+};
+
 struct Vnni {
   static constexpr int kRows = 12, kColumnVectors = 2, kLanes = 16, kGroup = 4;
   static constexpr isize kNr = kColumnVectors * kLanes;
@@ -54,14 +59,14 @@ struct Vnni {
   }
 
   template <int R, int C>
-  static void tile(const Tile& tile, const s32* row_sums) {
+  static void tile(const Tile& tile, const Block& block) {
     constexpr int kSplit = R * C >= 10 ? 1 : R * C >= 4 ? 2 : 4;
     const Args& args = tile.args;
     Int acc[kSplit][R][C];
     WHIT_UNROLL for (int c = 0; c < C; ++c) {
       const Int bias = _mm512_load_si512(tile.panel + c * 64);
       WHIT_UNROLL for (int r = 0; r < R; ++r) {
-        acc[0][r][c] = Vector::sub(bias, Vector::broadcast(row_sums[tile.m - tile.block_m + r]));
+        acc[0][r][c] = Vector::sub(bias, Vector::broadcast(block.row_sums[tile.m - tile.block_m + r]));
         WHIT_UNROLL for (int s = 1; s < kSplit; ++s) acc[s][r][c] = _mm512_setzero_si512();
       }
     }
@@ -95,18 +100,16 @@ struct Vnni {
         WHIT_UNROLL for (int c = 0; c < C; ++c) acc[0][r][c] = Vector::add(acc[0][r][c], acc[s][r][c]);
       }
     }
-    finish(
-        args.epilogue, acc[0], [&tile](int r) { return tile.m + r; }, tile.n,
-        static_cast<int>(tile.columns - (C - 1) * kLanes), args.out, args.out_stride);
+    finish(block.epilogue, acc[0], Consecutive{tile.m}, tile.n, static_cast<int>(tile.columns - (C - 1) * kLanes));
   }
 };
 
 }  // namespace
 
 void gemm_s8s8s32_12x32k4_avx512vnni(const Args& args, isize m, isize rows, isize n, isize n_end) {
-  s32 row_sums[kMaxTilesPerBlock * Vnni::kRows];  // a multiple of the four that sum_rows writes
-  sum_rows(args, m, rows, row_sums);
-  walk<Vnni>(args, m, rows, n, n_end, row_sums);
+  Block block{.epilogue = {args.epilogue, args.out, args.out_stride}, .row_sums = {}};
+  sum_rows(args, m, rows, block.row_sums);
+  walk<Vnni>(args, m, rows, n, n_end, block);
 }
 
 }  // namespace whit::gemm_s8

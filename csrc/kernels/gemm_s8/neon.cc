@@ -47,7 +47,7 @@ struct Pairs {
   }
 
   template <int R, int>
-  static void tile(const Tile& tile, int) {
+  static void tile(const Tile& tile, const Epilogue& epilogue) {
     const Args& args = tile.args;
     Int acc[R][kLanes];
     WHIT_UNROLL for (int r = 0; r < R; ++r) { WHIT_UNROLL for (int c = 0; c < kLanes; ++c) acc[r][c] = vdupq_n_s32(0); }
@@ -79,9 +79,7 @@ struct Pairs {
       const Int low = vpaddq_s32(acc[r][0], acc[r][1]), high = vpaddq_s32(acc[r][2], acc[r][3]);
       sums[r][0] = vaddq_s32(bias, vpaddq_s32(low, high));
     }
-    finish(
-        args.epilogue, sums, [&tile](int r) { return tile.m + r; }, tile.n, static_cast<int>(tile.columns), args.out,
-        args.out_stride);
+    finish(epilogue, sums, Consecutive{tile.m}, tile.n, static_cast<int>(tile.columns));
   }
 };
 
@@ -107,7 +105,7 @@ struct Lanes {
   }
 
   template <int R, int C>
-  static void tile(const Tile& tile, int) {
+  static void tile(const Tile& tile, const Epilogue& epilogue) {
     const Args& args = tile.args;
     Int acc[R][C];
     WHIT_UNROLL for (int c = 0; c < C; ++c) {
@@ -130,20 +128,18 @@ struct Lanes {
         rhs += rest * kNr;
       }
     }
-    finish(
-        args.epilogue, acc, [&tile](int r) { return tile.m + r; }, tile.n,
-        static_cast<int>(tile.columns - (C - 1) * kLanes), args.out, args.out_stride);
+    finish(epilogue, acc, Consecutive{tile.m}, tile.n, static_cast<int>(tile.columns - (C - 1) * kLanes));
   }
 };
 
 }  // namespace
 
 void gemm_s8s8s32_4x4k16_neon(const Args& args, isize m, isize rows, isize n, isize n_end) {
-  walk<Pairs>(args, m, rows, n, n_end, 0);
+  walk<Pairs>(args, m, rows, n, n_end, Epilogue(args.epilogue, args.out, args.out_stride));
 }
 
 void gemm_s8s8s32_4x16k1_neon(const Args& args, isize m, isize rows, isize n, isize n_end) {
-  walk<Lanes>(args, m, rows, n, n_end, 0);
+  walk<Lanes>(args, m, rows, n, n_end, Epilogue(args.epilogue, args.out, args.out_stride));
 }
 
 }  // namespace whit::gemm_s8

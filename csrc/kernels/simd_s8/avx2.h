@@ -46,7 +46,7 @@ struct Vector {
     if (count < kLanes) {
       store_first_u64(p, static_cast<u64>(i % 2 ? _mm_extract_epi64(pair, 1) : _mm_cvtsi128_si64(pair)), count);
     } else if (i % 2) {
-      _mm_storeh_pd(reinterpret_cast<double*>(p), _mm_castsi128_pd(pair));
+      _mm_storeh_pi((__m64*)p, _mm_castsi128_ps(pair));
     } else {
       _mm_storel_epi64((__m128i*)p, pair);
     }
@@ -79,6 +79,8 @@ struct Vector {
     const Int pairs = _mm256_maddubs_epi16(x.magnitude, _mm256_sign_epi8(w, x.value));
     return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
+
+  WHIT_INLINE static void settle(Int& x) { __asm__("" : "+x"(x)); }
 
  private:
   WHIT_INLINE static __m256i mask(int count) {

@@ -78,6 +78,8 @@ struct Vector {
   /// To nearest, ties to even: the mode that MXCSR is in.
   WHIT_INLINE static Int round(Float x) { return _mm512_cvtps_epi32(x); }
 
+  WHIT_INLINE static void settle(Int& x) { __asm__("" : "+v"(x)); }
+
  private:
   WHIT_INLINE static __mmask16 mask(int count) { return static_cast<__mmask16>((1u << count) - 1); }
 };

@@ -76,6 +76,8 @@ struct Vector {
   /// To nearest, ties to even.
   WHIT_INLINE static Int round(Float x) { return vcvtnq_s32_f32(x); }
 
+  WHIT_INLINE static void settle(Int& x) { __asm__("" : "+w"(x)); }
+
  private:
   WHIT_INLINE static Int widen(u32 bytes) { return vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(bytes)))); }
 };

@@ -18,7 +18,7 @@ from whit.errors import CalibrationError
 from whit.ir import Graph
 from whit.progress import ProgressCallback, progress
 
-__all__ = ["Runner", "RunnerFactory", "Statistics", "collect", "engine_runner"]
+__all__ = ["Runner", "RunnerFactory", "Statistics", "engine_runner", "observe_histograms", "observe_ranges"]
 
 #: Up to so many values of a tensor are kept as they are, so that small sets give exact percentiles.
 _EXACT_VALUES = 1 << 14
@@ -40,33 +40,62 @@ RunnerFactory = Callable[[Graph, Sequence[str]], Runner]
 class Statistics:
     """What one tensor took over all calibration data.
 
+    Channels are the indices of the last axis. Where its size changes from sample to sample, all count as one.
+
     Attributes:
-        minimum, maximum: extremes.
-        count: values seen.
-        channel_sum: f64 [C], sums over every axis but the last.
-        bins: counts of equal bins from minimum to maximum; None after a first pass alone.
+        low, high: extremes of each channel, f64 [C].
+        total, squares: sums of the values and of their squares, f64 [C].
+        count: values per channel.
+        bins: counts of equal bins from the lowest to the highest value, once histograms were filled.
     """
 
-    minimum: float = np.inf
-    maximum: float = -np.inf
+    low: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    high: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    total: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    squares: np.ndarray = field(default_factory=lambda: np.zeros(0))
     count: int = 0
-    channel_sum: np.ndarray = field(default_factory=lambda: np.zeros(0))
     bins: np.ndarray | None = None
     _kept: list[np.ndarray] = field(default_factory=list)
 
-    def see_extremes(self, values: np.ndarray) -> None:
-        self.minimum = min(self.minimum, float(values.min()))
-        self.maximum = max(self.maximum, float(values.max()))
-        self.count += values.size
-        last = values.reshape(-1, values.shape[-1] if values.ndim else 1)
-        total = last.sum(axis=0, dtype=np.float64)
-        # With a dynamic last axis there are no channels to speak of; their mean is then the mean of all.
-        if self.channel_sum.size not in (0, total.size):
-            self.channel_sum, total = self.channel_sum.sum(keepdims=True), total.sum(keepdims=True)
-        self.channel_sum = total if self.channel_sum.size == 0 else self.channel_sum + total
+    @property
+    def minimum(self) -> float:
+        return float(self.low.min())
+
+    @property
+    def maximum(self) -> float:
+        return float(self.high.max())
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Of each channel, f64 [C]."""
+        return self.total / self.count
+
+    def scale(self, factors: np.ndarray) -> None:
+        """Makes the ranges and sums those of values times factors[c] > 0."""
+        self.low, self.high, self.total = self.low * factors, self.high * factors, self.total * factors
+        self.squares = self.squares * np.square(factors)
+
+    def see_range(self, values: np.ndarray) -> None:
+        rows = values.reshape(-1, values.shape[-1] if values.ndim else 1)
+        if self.low.size not in (0, rows.shape[1]):
+            self._merge_channels()
+            rows = rows.reshape(-1, 1)
+        sums = rows.sum(axis=0, dtype=np.float64), np.einsum("nc,nc->c", rows, rows, dtype=np.float64)
+        low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+        if self.count == 0:
+            self.low, self.high, (self.total, self.squares) = low, high, sums
+        else:
+            self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
+            self.total, self.squares = self.total + sums[0], self.squares + sums[1]
+        self.count += len(rows)
+
+    def _merge_channels(self) -> None:
+        self.count *= self.low.size
+        self.low, self.high = self.low.min(keepdims=True), self.high.max(keepdims=True)
+        self.total, self.squares = self.total.sum(keepdims=True), self.squares.sum(keepdims=True)
 
     def see_values(self, values: np.ndarray, bins: int) -> None:
-        if self.count <= _EXACT_VALUES:
+        if self.count * self.low.size <= _EXACT_VALUES:
             self._kept.append(values.ravel().copy())
             return
         if self.bins is None:
@@ -77,12 +106,6 @@ class Statistics:
             return
         index = ((values.ravel() - np.float32(self.minimum)) * np.float32(bins / span)).astype(np.intp)
         self.bins += np.bincount(np.clip(index, 0, bins - 1), minlength=bins)
-
-    @property
-    def channel_mean(self) -> np.ndarray:
-        """f64 [C]."""
-        mean: np.ndarray = self.channel_sum * (self.channel_sum.size / max(self.count, 1))
-        return mean
 
     @property
     def distribution(self) -> Distribution:
@@ -108,32 +131,29 @@ def engine_runner(graph: Graph, observe: Sequence[str]) -> Runner:
     return session
 
 
-def collect(
+def observe_ranges(
     graph: Graph,
     names: Iterable[str],
     data: Dataset,
     *,
-    bins: int | None,
     runner: RunnerFactory = engine_runner,
     callback: ProgressCallback | None = None,
 ) -> dict[str, Statistics]:
-    """Statistics of the named f32 tensors over `data`; without `bins` the extremes and means alone.
+    """Ranges and sums of the named f32 tensors over `data`.
 
     Raises:
-        CalibrationError: a tensor becomes NaN or infinite; says which, and on which sample.
+        CalibrationError: a tensor becomes NaN or infinite (says which, and on which sample), or is always empty.
     """
-    names = list(dict.fromkeys(names))
-    known = {*graph.inputs, *graph.outputs}
-    session = runner(graph, [name for name in names if name not in known])
     statistics = {name: Statistics() for name in names}
+    session = _runner_of(graph, statistics, runner)
     for index, feeds in enumerate(progress(data, len(data), "calibrate: ranges", callback)):
         results = session.run(feeds)
-        for name in names:
+        for name, found in statistics.items():
             values = feeds[name] if name in feeds else results[name]
             if values.size == 0:
                 continue
-            statistics[name].see_extremes(values)
-            if not (np.isfinite(statistics[name].minimum) and np.isfinite(statistics[name].maximum)):
+            found.see_range(values)
+            if not (np.isfinite(found.minimum) and np.isfinite(found.maximum)):
                 raise CalibrationError(
                     f"sample {index}: tensor {name!r} becomes NaN or infinite in the f32 model; "
                     "check the sample and its preprocessing"
@@ -141,10 +161,26 @@ def collect(
     for name, found in statistics.items():
         if found.count == 0:
             raise CalibrationError(f"tensor {name!r} is empty on all {len(data)} samples")
-    if bins is None:
-        return statistics
+    return statistics
+
+
+def observe_histograms(
+    graph: Graph,
+    statistics: Mapping[str, Statistics],
+    data: Dataset,
+    *,
+    bins: int,
+    runner: RunnerFactory = engine_runner,
+    callback: ProgressCallback | None = None,
+) -> None:
+    """Fills histograms between the ranges that `observe_ranges` found on the same graph and data."""
+    session = _runner_of(graph, statistics, runner)
     for feeds in progress(data, len(data), "calibrate: histograms", callback):
         results = session.run(feeds)
-        for name in names:
-            statistics[name].see_values(feeds[name] if name in feeds else results[name], bins)
-    return statistics
+        for name, found in statistics.items():
+            found.see_values(feeds[name] if name in feeds else results[name], bins)
+
+
+def _runner_of(graph: Graph, names: Iterable[str], runner: RunnerFactory) -> Runner:
+    known = {*graph.inputs, *graph.outputs}
+    return runner(graph, [name for name in names if name not in known])

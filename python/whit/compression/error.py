@@ -13,7 +13,7 @@ from whit.compression.calibrate import Runner
 from whit.data import Dataset
 from whit.progress import ProgressCallback, progress
 
-__all__ = ["MAX_SNR_DB", "Difference", "as_real", "counterpart", "measure"]
+__all__ = ["MAX_SNR_DB", "Difference", "Partner", "counterpart", "measure"]
 
 #: Reported where two tensors are equal.
 MAX_SNR_DB = 200.0
@@ -57,36 +57,41 @@ def counterpart(name: str, tensors: Iterable[str] | Mapping[str, Any]) -> str | 
     return next((other for other in candidates if other in tensors), None)
 
 
-def as_real(values: np.ndarray, quantization: Mapping[str, Any] | None) -> np.ndarray:
-    """f64: what quantised values stand for; others as they are. `quantization` is per tensor."""
-    if quantization is None or values.dtype.kind == "f":
-        return values.astype(np.float64)
-    scale, zero_point = float(quantization["scale"][0]), int(quantization["zero_point"][0])
-    return (values.astype(np.float64) - zero_point) * scale
+@dataclass(frozen=True)
+class Partner:
+    """What holds an f32 tensor's values in a compressed model.
+
+    Attributes:
+        name: of the tensor there.
+        quantization: as `Model.tensors` says it, per tensor; None for f32.
+        factors: by which its channels were multiplied (equalize.py), or None.
+    """
+
+    name: str
+    quantization: Mapping[str, Any] | None = None
+    factors: np.ndarray | None = None
+
+    def real(self, values: np.ndarray) -> np.ndarray:
+        """f64: what the values stand for in the f32 model."""
+        wide = values.astype(np.float64)
+        if self.quantization is not None and values.dtype.kind != "f":
+            wide = (wide - int(self.quantization["zero_point"][0])) * float(self.quantization["scale"][0])
+        return wide if self.factors is None else wide / self.factors
 
 
 def measure(
     reference: Runner,
     other: Runner,
-    pairs: Mapping[str, tuple[str, Mapping[str, Any] | None]],
+    partners: Mapping[str, Partner],
     data: Dataset,
     *,
     label: str = "measure error",
     callback: ProgressCallback | None = None,
 ) -> dict[str, Difference]:
-    """Runs both on the same data.
-
-    Args:
-        reference: gives the keys of `pairs`.
-        other: gives their counterparts.
-        pairs: f32 tensor -> (its counterpart, that one's quantisation as `Model.tensors` says it).
-        data: what to run on.
-        label: of the progress bar.
-        callback: instead of the progress bar.
-    """
-    differences = {name: Difference() for name in pairs}
+    """Runs both on the same data and compares the keys of `partners` with what they name."""
+    differences = {name: Difference() for name in partners}
     for feeds in progress(data, len(data), label, callback):
         wanted, got = reference.run(feeds), other.run(feeds)
-        for name, (partner, quantization) in pairs.items():
-            differences[name].add(wanted[name], as_real(got[partner], quantization))
+        for name, partner in partners.items():
+            differences[name].add(wanted[name], partner.real(got[partner.name]))
     return differences

@@ -10,8 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whit.compression.calibrate import RunnerFactory, collect, engine_runner
-from whit.compression.error import counterpart, measure
+import numpy as np
+
+from whit.compression.calibrate import RunnerFactory, engine_runner, observe_histograms, observe_ranges
+from whit.compression.equalize import encode_factors, equalize
+from whit.compression.error import Partner, counterpart, measure
 from whit.compression.plan import PRODUCTS, Plan, make_plan, observed
 from whit.compression.quantize import quantize, quantize_weights
 from whit.compression.recipe import Recipe, RecipeLike
@@ -99,16 +102,17 @@ def run_pipeline(
 
     reasons: dict[str, str] = {}
     notes: list[str] = []
+    factors: dict[str, np.ndarray] = {}
     result = clone(float_graph)
     if recipe.activations == "s8":
         assert dataset is not None, "checked above"
         plan = _plan(result, recipe)
-        result = _quantize(result, plan, dataset, recipe, runner, callback)
+        result, factors = _quantize(result, plan, dataset, recipe, runner, callback)
         reasons = plan.reasons
         notes = _notes(float_graph, plan)
     elif recipe.weights == "s8":
         reasons = quantize_weights(result, recipe)
-    layers = _layers(float_graph, result, reasons, _errors(float_graph, result, dataset, runner, callback))
+    layers = _layers(float_graph, result, reasons, _errors(float_graph, result, factors, dataset, runner, callback))
 
     report = Report(
         recipe=recipe.to_dict(),
@@ -122,6 +126,8 @@ def run_pipeline(
         path=None if path is None else str(path),
     )
     result.metadata = _metadata(graph, source, recipe, steps, report)
+    if factors:
+        result.metadata["equalization"] = encode_factors(factors)
     if path is None:
         file = write(result)
         return _with_file(report, len(file), file)
@@ -167,16 +173,20 @@ def _plan(graph: Graph, recipe: Recipe) -> Plan:
 
 def _quantize(
     graph: Graph, plan: Plan, data: Dataset, recipe: Recipe, runner: RunnerFactory, callback: ProgressCallback | None
-) -> Graph:
+) -> tuple[Graph, dict[str, np.ndarray]]:
+    """The quantised graph, and the factors that its tensors were equalised by."""
     from whit.optimize import optimize
 
     names = list(observed(graph, plan))
     if recipe.bias_correction:
         names += [node.inputs[0] for node in graph.nodes if node in plan.nodes and node.op in PRODUCTS]
-    bins = None if recipe.calibration.method == "minmax" else recipe.calibration.bins
-    statistics = collect(graph, names, data, bins=bins, runner=runner, callback=callback)
+    statistics = observe_ranges(graph, names, data, runner=runner, callback=callback)
+    factors = equalize(graph, plan, statistics) if recipe.equalize else {}
+    if recipe.calibration.method != "minmax":
+        bins = recipe.calibration.bins
+        observe_histograms(graph, statistics, data, bins=bins, runner=runner, callback=callback)
     quantize(graph, plan, statistics, recipe)
-    return optimize(graph)
+    return optimize(graph), factors
 
 
 def _notes(graph: Graph, plan: Plan) -> list[str]:
@@ -187,24 +197,27 @@ def _notes(graph: Graph, plan: Plan) -> list[str]:
 
 
 def _errors(
-    reference: Graph, result: Graph, data: Dataset | None, runner: RunnerFactory, callback: ProgressCallback | None
+    reference: Graph,
+    result: Graph,
+    factors: Mapping[str, np.ndarray],
+    data: Dataset | None,
+    runner: RunnerFactory,
+    callback: ProgressCallback | None,
 ) -> dict[str, float]:
     """Signal-to-noise ratio of the computed tensors of `reference`, in decibel."""
     if data is None:
         return {}
     computed = {name for node in result.nodes for name in node.outputs if name}
-    pairs: dict[str, tuple[str, Mapping[str, Any] | None]] = {}
+    partners: dict[str, Partner] = {}
     for node in reference.nodes:
         name = node.outputs[0]
-        partner = counterpart(name, computed)
-        if partner is not None and reference.tensors[name].dtype == "f32":
-            found = result.tensors[partner].quantization
-            pairs[name] = partner, _described(found)
-    partners = [partner for partner, _ in pairs.values() if partner not in result.outputs]
+        found = counterpart(name, computed)
+        if found is not None and reference.tensors[name].dtype == "f32":
+            partners[name] = Partner(found, _described(result.tensors[found].quantization), factors.get(name))
     differences = measure(
-        runner(reference, [name for name in pairs if name not in reference.outputs]),
-        runner(result, partners),
-        pairs,
+        runner(reference, [name for name in partners if name not in reference.outputs]),
+        runner(result, [partner.name for partner in partners.values() if partner.name not in result.outputs]),
+        partners,
         data.take(_REPORT_SAMPLES),
         callback=callback,
     )

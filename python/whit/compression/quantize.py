@@ -112,7 +112,7 @@ def _quantize_product(
     values = quantize_values(weights, quantization, -127)
     if recipe.bias_correction:
         error = values.astype(np.float64) * scale.astype(np.float64).reshape([-1] + [1] * (weights.ndim - 1)) - weights
-        shift = _mean_output(node, error, statistics[node.inputs[0]].channel_mean)
+        shift = _mean_output(node, error, statistics[node.inputs[0]].mean)
         bias = (-shift if bias is None else bias - shift).astype(np.float32)
     key = (node.inputs[1], scale.tobytes())
     if key not in shared:

@@ -54,6 +54,7 @@ class Recipe:
         weights: dtype of the weights of convolutions, matrix products and LSTMs: "f32" or "s8".
         activations: dtype between layers: "s8" computes in integers, "f32" leaves arithmetic as it was.
         calibration: how activation ranges are found; unused for f32 activations.
+        equalize: scales channels against each other where that leaves the f32 model as it is.
         bias_correction: adds to every bias what rounding the weights changes in the layer's mean output.
         keep_f32: layers to leave alone: patterns of node names or of their output tensors (`*`, `?`, `[...]`).
         min_weight_elements: weights with fewer elements stay f32 where activations are f32.
@@ -63,6 +64,7 @@ class Recipe:
     weights: str = "s8"
     activations: str = "s8"
     calibration: Calibration = field(default_factory=Calibration)
+    equalize: bool = True
     bias_correction: bool = True
     keep_f32: tuple[str, ...] = ()
     min_weight_elements: int = 256
@@ -73,8 +75,11 @@ class Recipe:
                 raise RecipeError(f"recipe: {key} must be one of {', '.join(_DTYPES)}; got {getattr(self, key)!r}")
         if self.activations == "s8" and self.weights != "s8":
             raise RecipeError("recipe: s8 activations need s8 weights")
-        if not isinstance(self.name, str) or not isinstance(self.bias_correction, bool):
-            raise RecipeError("recipe: name must be text and bias_correction true or false")
+        if not isinstance(self.name, str):
+            raise RecipeError(f"recipe: name must be text; got {self.name!r}")
+        for key in ("equalize", "bias_correction"):
+            if not isinstance(getattr(self, key), bool):
+                raise RecipeError(f"recipe: {key} must be true or false; got {getattr(self, key)!r}")
         patterns = self.keep_f32
         if isinstance(patterns, str) or not all(isinstance(pattern, str) for pattern in patterns):
             raise RecipeError(f"recipe: keep_f32 must be a list of patterns; got {patterns!r}")

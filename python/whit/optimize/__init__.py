@@ -13,6 +13,7 @@ from whit.optimize.base import NodePass, Pass, clone
 from whit.optimize.cancel_transposes import CancelTransposes
 from whit.optimize.fold_batch_norm import FoldBatchNorm
 from whit.optimize.fold_constants import FoldConstants
+from whit.optimize.fold_input_affine import FoldInputAffine
 from whit.optimize.fold_qdq import FoldQdq
 from whit.optimize.fuse_activation import FuseActivation
 from whit.optimize.fuse_residual import FuseResidual
@@ -33,6 +34,7 @@ _FLOAT: tuple[Pass, ...] = (
     CancelTransposes(),
     MergePad(),
     FoldBatchNorm(),
+    FoldInputAffine(),
     FuseActivation(),
     FuseResidual(),
 )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whit.compression.calibrate import Runner, engine_runner
-from whit.compression.error import MAX_SNR_DB, Difference, as_real, counterpart
+from whit.compression.equalize import decode_factors
+from whit.compression.error import MAX_SNR_DB, Difference, Partner, counterpart
 from whit.data import PreprocessLike, open_data
 from whit.errors import InvalidArgumentError
 from whit.ir import Graph
@@ -152,26 +153,27 @@ def compare(
     if preprocess is None:
         preprocess = compressed.metadata.get("preprocess")
     dataset = open_data(data, compressed.inputs, preprocess)
-    pairs = {}
-    for node in graph.nodes:
-        partner = counterpart(node.outputs[0], tensors)
-        if partner is not None and graph.tensors[node.outputs[0]].dtype == "f32":
-            pairs[node.outputs[0]] = partner
-    reference = engine_runner(graph, [name for name in pairs if name not in graph.outputs])
-    other: Runner = compressed.session(observe=[name for name in pairs.values() if name not in graph.outputs])
+    factors = decode_factors(compressed.metadata.get("equalization"))
+    partners = {name: Partner(name, tensors[name]["quantization"]) for name in graph.outputs}
+    for name in (node.outputs[0] for node in graph.nodes if node.outputs[0] not in partners):
+        found = counterpart(name, tensors)
+        if found is not None and graph.tensors[name].dtype == "f32":
+            partners[name] = Partner(found, tensors[found]["quantization"], factors.get(name))
+    reference = engine_runner(graph, [name for name in partners if name not in graph.outputs])
+    inside = [partner.name for name, partner in partners.items() if name not in graph.outputs]
+    other: Runner = compressed.session(observe=inside)
 
-    differences = {name: Difference() for name in {**pairs, **dict.fromkeys(graph.outputs)}}
+    differences = {name: Difference() for name in partners}
     tops = {name: _Top1() for name in graph.outputs}
     for feeds in progress(dataset, len(dataset), "compare", progress_callback):
         wanted_values, got_values = reference.run(feeds), other.run(feeds)
         for name, difference in differences.items():
-            partner = pairs.get(name, name)
-            got = as_real(got_values[partner], tensors[partner]["quantization"])
+            got = partners[name].real(got_values[partners[name].name])
             difference.add(wanted_values[name], got)
             if name in tops:
                 tops[name].add(wanted_values[name], got)
 
-    layers = _layers(graph, pairs, tensors, differences)
+    layers = _layers(graph, partners, tensors, differences)
     outputs = tuple(
         OutputComparison(
             name, _round(differences[name].snr_db), differences[name].max_abs, tops[name].max_abs, tops[name].agreement
@@ -222,20 +224,20 @@ class _Top1:
 
 
 def _layers(
-    graph: Graph, pairs: Mapping[str, str], tensors: Mapping[str, Any], differences: Mapping[str, Difference]
+    graph: Graph, partners: Mapping[str, Partner], tensors: Mapping[str, Any], differences: Mapping[str, Difference]
 ) -> tuple[LayerComparison, ...]:
     layers = []
     for node in graph.nodes:
         name = node.outputs[0]
-        if name not in pairs:
+        if name not in partners:
             continue
-        before = [differences[other].snr_db for other in node.inputs if other in pairs]
+        before = [differences[other].snr_db for other in node.inputs if other in partners]
         layers.append(
             LayerComparison(
                 node.name,
                 node.op,
                 name,
-                str(tensors[pairs[name]]["dtype"]),
+                str(tensors[partners[name].name]["dtype"]),
                 _round(differences[name].snr_db),
                 _round(min(before)) if before else None,
                 differences[name].max_abs,

@@ -10,8 +10,8 @@ import pytest
 from small_graphs import INF, Builder, ReferenceRunner, photos, small_network
 
 import reference
-from whit.compression.calibrate import collect
-from whit.compression.error import Difference, as_real, counterpart
+from whit.compression.calibrate import observe_histograms, observe_ranges
+from whit.compression.error import Difference, Partner, counterpart
 from whit.compression.plan import PRODUCTS, Plan, make_plan, observed
 from whit.compression.quantize import quantize, quantize_weights
 from whit.compression.recipe import PRESETS, Calibration, Recipe
@@ -28,7 +28,8 @@ def wrap(graph: Graph, data: Dataset, recipe: Recipe = INT8) -> tuple[Graph, Pla
     graph = clone(graph)
     plan = make_plan(graph, recipe)
     names = [*observed(graph, plan), *(node.inputs[0] for node in graph.nodes if node.op in PRODUCTS)]
-    statistics = collect(graph, names, data, bins=4096, runner=ReferenceRunner)
+    statistics = observe_ranges(graph, names, data, runner=ReferenceRunner)
+    observe_histograms(graph, statistics, data, bins=4096, runner=ReferenceRunner)
     quantize(graph, plan, statistics, recipe)
     verify(graph)
     return graph, plan
@@ -42,7 +43,7 @@ def snr(reference_graph: Graph, other: Graph, data: Dataset, name: str) -> float
         found = other.tensors[partner].quantization
         got = reference.run(other, feeds, [partner])[partner]
         described = None if found is None else {"scale": found.scale, "zero_point": found.zero_point}
-        difference.add(reference.run(reference_graph, feeds, [name])[name], as_real(got, described))
+        difference.add(reference.run(reference_graph, feeds, [name])[name], Partner(partner, described).real(got))
     return difference.snr_db
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 import whit
+from whit.preprocess import PRESETS
 
 MODELS = (
     "ccexam_mnist",
@@ -86,19 +87,24 @@ def test_text_detection_before_its_sigmoid(shared, tmp_path):
     assert np.abs(got - wanted).max() <= 1e-4 * max(1.0, float(np.abs(wanted).max()))
 
 
-@pytest.mark.parametrize("quant_format", ["QDQ", "QOperator"])
-@pytest.mark.parametrize("activation", ["QUInt8", "QInt8"])
-def test_quantised_models_of_onnxruntime(quant_format, activation, shared, tmp_path):
-    """onnxruntime's static quantiser makes the model; whit runs it on s8 kernels within one step."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+def photos(shared, indices):
+    """Photos as MobileNetV2 wants them, f32 [1, 3, 224, 224] each."""
+    paths = sorted((shared / "data" / "imagenet1k_sample256").glob("*.jpg"))
+    return [PRESETS["imagenet"].apply(paths[index])[None] for index in indices]
 
-    if quant_format == "QOperator" and activation == "QInt8":
-        pytest.skip("onnxruntime's QOperator format is made with u8 activations here")
+
+@pytest.mark.parametrize("quant_format", ["QDQ", "QOperator"])
+def test_quantised_models_of_onnxruntime(quant_format, shared, tmp_path):
+    """onnxruntime's static quantiser makes the model; whit runs it on s8 kernels within one step.
+
+    With u8 activations, the quantiser's default, which onnxruntime runs in integers (with s8 it leaves some
+    convolutions in f32). Calibrated on photos: noise is amplified so much that single ties decide.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
         def __init__(self):
-            rng = np.random.default_rng(3)
-            self.items = iter([{"input": rng.standard_normal((1, 3, 224, 224)).astype(np.float32)} for _ in range(4)])
+            self.items = iter([{"input": x} for x in photos(shared, range(0, 160, 10))])
 
         def get_next(self):
             return next(self.items, None)
@@ -110,7 +116,7 @@ def test_quantised_models_of_onnxruntime(quant_format, activation, shared, tmp_p
         Reader(),
         quant_format=QuantFormat[quant_format],
         per_channel=True,
-        activation_type=QuantType[activation],
+        activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
     proto = onnx.load(quantised)
@@ -120,19 +126,10 @@ def test_quantised_models_of_onnxruntime(quant_format, activation, shared, tmp_p
     step = float(constants[last.input[1]])
 
     whit.compress(proto, tmp_path / "quantised.whit", recipe="f32")
-    options = onnxruntime.SessionOptions()
-    # Saturating u8 x s8 kernels of some CPUs are not the exact integer result; without fusion onnxruntime is exact.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnx_session(proto)
     with whit.load(tmp_path / "quantised.whit") as model:
         products = [node for node in model.kernels() if node["op"] in ("conv", "gemm")]
         assert len(products) == 53
         assert all("s8" in node["kernel"] for node in products)
-        total = close = 0
-        for seed in range(4):
-            x = np.random.default_rng(seed).standard_normal((1, 3, 224, 224)).astype(np.float32)
-            wanted = session.run(None, {"input": x})[0]
-            got = model(x)
-            total += wanted.size
-            close += int((np.abs(got - wanted) <= step * 1.001).sum())
-    assert close >= 0.999 * total
+        steps = [np.abs(model(x) - session.run(None, {"input": x})[0]) / step for x in photos(shared, range(5, 165, 20))]
+    assert np.mean(np.stack(steps) <= 1.001) >= 0.999

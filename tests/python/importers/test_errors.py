@@ -261,3 +261,18 @@ def test_nothing_is_printed(tmp_path: pathlib.Path) -> None:
     code = f"from whit.importers.onnx import import_onnx; import_onnx({str(path)!r})"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, cwd=tmp_path)
     assert done.stdout == done.stderr == b""
+
+
+@pytest.mark.parametrize("size", [0, 5])
+def test_constant_whose_data_does_not_fit(size: int) -> None:
+    proto = model(node("Conv", "x w"), {"x": X}, {"w": normal(2, 3, 1, 1)})
+    proto.graph.initializer[0].dims[0] = size
+    with pytest.raises(FormatError):
+        import_onnx(proto)
+
+
+def test_operands_that_contradict_each_other() -> None:
+    proto = model(node("Pad", "x p"), {"x": X}, {"p": np.zeros(8, np.int64)})
+    proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.ones(3, np.int64), "p"))
+    with pytest.raises(FormatError, match=r"'Pad_y' \(Pad\) of the ONNX model contradicts itself"):
+        import_onnx(proto)

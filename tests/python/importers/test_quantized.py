@@ -77,6 +77,20 @@ def test_one_tensor_read_with_two_scales() -> None:
     check(made, {"x": X}, constants)
 
 
+def test_s32_with_a_zero_point() -> None:
+    feeds = {"x": np.array([[-5, 1000, 7]], S32)}
+    constants = {"c": np.array([10, -20, 30], S32), "s": scalar(0.5), "z": scalar(0, S32)}
+    made = [
+        node("DequantizeLinear", "x s z", "a"),
+        node("DequantizeLinear", "c s z", "b"),
+        node("Add", "a b"),
+    ]
+    check(made, feeds, constants)
+    # onnxruntime refuses zero points of s32, ONNX does not.
+    proto = model(made, feeds, constants | {"z": scalar(4, S32)})
+    compare(import_onnx(proto), feeds, {"y": np.array([[(-9 + 6) / 2, (996 - 24) / 2, (3 + 26) / 2]], np.float32)})
+
+
 def test_cast_of_quantized_u8() -> None:
     constants = {"s": scalar(0.05), "z": scalar(100, U8)}
     check([node("QuantizeLinear", "x s z", "q"), node("Cast", "q", to=1)], {"x": X}, constants)
@@ -270,7 +284,9 @@ def test_qlinear_of_onnxruntime(op_type: str, dtype: type) -> None:
     proto = model(made, {"x": X}, constants, ranks={"y": 4})
     graph = import_onnx(proto)
     check_graph(graph)
-    compare(graph, {"x": X}, run_onnx(proto, {"x": X}), step=0.03)
+    # Means of four steps are often ties, and onnxruntime's softmax reads a table.
+    share = 0.1 if op_type in ("QLinearAveragePool", "QLinearSoftmax") else 0.02
+    compare(graph, {"x": X}, run_onnx(proto, {"x": X}), step=0.03, share=share)
     assert ops(graph)[0] == "quantize_linear"
     assert ops(graph)[-1] == "dequantize_linear"
 

@@ -108,7 +108,8 @@ class Weight:
         axis = self.quantization.axis
         shape = [-1 if index == axis else 1 for index in range(self.data.ndim)] if axis is not None else []
         steps = (self.data.astype(np.int64) - self.quantization.zero_point.reshape(shape)).astype(np.float32)
-        return steps * self.quantization.scale.reshape(shape)
+        result: np.ndarray = steps * self.quantization.scale.reshape(shape)
+        return result
 
     def transposed(self, perm: Sequence[int]) -> Weight:
         quantization = self.quantization
@@ -175,12 +176,13 @@ class Context:
         return sizes
 
     def dtype(self, value: ir.Value) -> str:
-        if value.dtype is None:
+        dtype = value.dtype if value.const_value is None else value.const_value.dtype
+        if dtype is None:
             raise Unknown(f"the type of '{value.name}' is not known")
-        if value.dtype not in _DTYPES:
-            kind = value.dtype.name.lower()
+        if dtype not in _DTYPES:
+            kind = dtype.name.lower()
             raise Unsupported(f"'{value.name}' is {kind}; supported types: float, int32, int64, int8, uint8")
-        return _DTYPES[value.dtype]
+        return _DTYPES[dtype]
 
     def tensor(self, value: ir.Value) -> str:
         """The whit tensor of an ONNX value. Quantised u8 is s8, 128 less (see `is_offset`)."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from whit.errors import UnsupportedOperatorError
+from whit.errors import FormatError, UnsupportedOperatorError, WhitError
 from whit.importers.onnx.context import Context, Operation, Unknown, Unsupported
 from whit.importers.onnx.registry import find_handler, reason, suggestions, supported_operators
-from whit.ir import Graph, Tensor
+from whit.ir import Graph, Tensor, verify
 
 __all__ = ["convert"]
 
@@ -30,6 +30,10 @@ def convert(model: ir.Model, source: dict[str, object]) -> Graph:
     if context.notes:
         graph.metadata["import_notes"] = context.notes
     graph.prune()
+    try:
+        verify(graph)
+    except WhitError as error:
+        raise FormatError(f"the ONNX model contradicts itself: {error}") from error
     return graph
 
 
@@ -93,6 +97,9 @@ def _convert_node(node: ir.Node, model: ir.Model, context: Context, refused: _Re
             refused.add(operation.name, label, str(error))
     except Unsupported as error:
         refused.add(operation.name, label, str(error))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # The checker looks at nodes one by one; operands and attributes may still not fit together.
+        raise FormatError(f"node '{operation.name}' ({label}) of the ONNX model contradicts itself: {error}") from error
     # So that the nodes behind it can still be looked at.
     refused.taint(node)
     for value in node.outputs:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx
 
-from whit.errors import FormatError, InvalidArgumentError
+from whit.errors import FileError, FormatError, InvalidArgumentError
 
 __all__ = ["MIN_OPSET", "Source", "load"]
 
@@ -58,6 +58,8 @@ def load(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Source:
         except Exception as error:
             raise FormatError(f"{what}: external data cannot be read: {error}") from error
     try:
+        if any(not output.type.tensor_type.HasField("shape") for output in proto.graph.output):
+            proto = onnx.shape_inference.infer_shapes(proto)  # some tools leave them out, the checker wants them
         onnx.checker.check_model(proto)
     except Exception as error:
         raise FormatError(f"{what} is not a valid ONNX model: {_first_line(error)}") from error
@@ -71,11 +73,11 @@ def _read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise FormatError(f"'{path}' does not exist") from error
+        raise FileError(f"'{path}' does not exist") from error
     except IsADirectoryError as error:
-        raise FormatError(f"'{path}' is a directory; give the path of the .onnx file in it") from error
+        raise FileError(f"'{path}' is a directory; give the path of the .onnx file in it") from error
     except OSError as error:
-        raise FormatError(f"'{path}' cannot be read: {error.strerror}") from error
+        raise FileError(f"'{path}' cannot be read: {error.strerror}") from error
     return data
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -42,6 +43,7 @@ def prepare(source: Source, input_shapes: Mapping[str, Sequence[int | str]]) -> 
         try:
             common.InlinePass()(model)
             common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+            _check_constants(model)
             expand_qoperators(model)
             declared = _forget_shapes(model, static_too=bool(input_shapes))
             for _ in range(_ROUNDS):
@@ -52,6 +54,8 @@ def prepare(source: Source, input_shapes: Mapping[str, Sequence[int | str]]) -> 
             for value, shape in declared.items():
                 if value.shape is None:
                     value.shape = shape
+        except FormatError:
+            raise
         except Exception as error:
             raise FormatError(f"the ONNX model cannot be simplified: {error}") from error
     return model
@@ -59,16 +63,28 @@ def prepare(source: Source, input_shapes: Mapping[str, Sequence[int | str]]) -> 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the libraries from writing to stderr where no logging is set up."""
+    """Keeps the libraries from writing to stderr: log records where no logging is set up, and numpy's warnings."""
     handler = logging.NullHandler()
     loggers = [logging.getLogger(name) for name in ("onnx_ir", "onnxscript")]
     for logger in loggers:
         logger.addHandler(handler)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for logger in loggers:
             logger.removeHandler(handler)
+
+
+def _check_constants(model: ir.Model) -> None:
+    for name, value in model.graph.initializers.items():
+        if value.const_value is None or value.const_value.dtype == ir.DataType.STRING:
+            continue
+        try:
+            value.const_value.numpy()
+        except Exception as error:
+            raise FormatError(f"the data of constant '{name}' does not fit its shape: {error}") from error
 
 
 # --- inputs ---
@@ -154,7 +170,7 @@ def _should_fold(node: ir.Node) -> bool | None:
     if output.shape is None or not output.shape.is_static():
         if node.op_type in _GROWING and not (node.op_type == "ConstantOfShape" and _elements_of_shape(node)):
             return False
-    elif math.prod(output.shape.numpy()) > _FOLD_LIMIT:
+    elif _is_huge(output.shape):
         return False
     if node.op_type == "ConstantOfShape" or node.op_type == "QuantizeLinear":
         return True
@@ -162,6 +178,10 @@ def _should_fold(node: ir.Node) -> bool | None:
         block = node.attributes.get("block_size")
         return (block is not None and block.as_int() != 0) or node.inputs[0].dtype not in _KEPT_QUANTIZED
     return None
+
+
+def _is_huge(shape: ir.Shape | None) -> bool:
+    return shape is not None and shape.is_static() and math.prod(shape.numpy()) > _FOLD_LIMIT
 
 
 def _elements_of_shape(node: ir.Node) -> bool:
@@ -172,7 +192,9 @@ def _elements_of_shape(node: ir.Node) -> bool:
 def _infer_shapes(model: ir.Model) -> None:
     """Inference over the whole graph, which also follows sizes through Shape, Gather, Concat, ..."""
     _forget_shapes(model, static_too=False)
-    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    # onnx would write the values out to follow them.
+    absurd = any(node.op_type in _GROWING and _is_huge(node.outputs[0].shape) for node in model.graph)
+    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=not absurd)(model)
 
 
 def _fix_targets(model: ir.Model) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from whit.importers.onnx.context import Context, Operation, Unsupported, offset_u8
+from whit.importers.onnx.context import Context, Operation, Unsupported, Weight, offset_u8
 from whit.importers.onnx.registry import handles
 from whit.ir import Quantization
 
@@ -58,13 +58,16 @@ def _dequantize_linear(context: Context, operation: Operation) -> str:
         context.bind(value, x)
     if context.is_offset(x):
         quantization = Quantization(quantization.scale, quantization.zero_point - 128, quantization.axis)
-    if context.graph.tensors[x].quantization is None:
+    shifted_s32 = context.graph.tensors[x].dtype == "s32" and quantization.zero_point.any()
+    if context.graph.tensors[x].quantization is None and not shifted_s32:
         _assign(context, x, quantization)
     if _equal(context.graph.tensors[x].quantization, quantization):
         return context.same("dequantize_linear", [x])
-    # Quantised one way and read another: the numbers are taken as they are.
+    # Quantised one way and read another, or s32 with a zero point: the numbers are taken as they are.
     if quantization.axis is not None:
-        raise Unsupported("it reads a tensor that was quantised with other parameters, per axis")
+        raise Unsupported(
+            "it reads a tensor that was quantised with other parameters, or s32 with a zero point, per axis"
+        )
     steps = context.same("sub", [context.same("cast", [x]), context.scalar(int(quantization.zero_point[0]))])
     return context.same("mul", [steps, context.scalar(float(quantization.scale[0]))])
 
@@ -74,6 +77,8 @@ def _dequantize_constant(context: Context, array: np.ndarray, quantization: Quan
         array, quantization = offset_u8(array, quantization)
     elif array.dtype not in (np.int8, np.int32):
         raise Unsupported(f"it dequantises a constant of {array.dtype}; int8, uint8 and int32 are supported")
+    if array.dtype == np.int32 and quantization.zero_point.any():
+        return context.add_constant("real", Weight(array, quantization).real())
     return context.same("dequantize_linear", [context.add_constant("q", array, quantization)])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,10 @@ import pytest
 from builder import Builder, operators
 
 import reference
-from conftest import ROOT
 from whit.errors import WhitError
 from whit.ir import Graph, Node, Tensor
 from whit.optimize import PIPELINE, Pass, optimize, run_passes
 
-MODELS = Path(os.environ.get("WHIT_SHARED", ROOT.parent / "shared")) / "models"
 #: How many transposes each model may keep: at its inputs and outputs, and before a flatten.
 TRANSPOSES = {
     "ccexam_mnist": 1,
@@ -108,13 +105,10 @@ def test_empty_graph() -> None:
 
 
 @pytest.mark.parametrize("model", TRANSPOSES)
-def test_real_models(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = MODELS / f"{model}.onnx"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
+def test_real_models(model: str, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     importers = pytest.importorskip("whit.importers.onnx")
     monkeypatch.setenv("WHIT_DEBUG", "1")
-    graph = importers.import_onnx(path)
+    graph = importers.import_onnx(shared / "models" / f"{model}.onnx")
     after = optimize(graph)
     found = operators(after)
     assert found["transpose"] == TRANSPOSES[model]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from builder import Builder, quantization
 
-from conftest import ROOT, parse_operators
 from whit.errors import InvalidArgumentError, ShapeError, UnsupportedOperatorError, WhitError
 from whit.ir import Graph, Node, Quantization, Tensor, verify
 from whit.optimize import optimize
@@ -143,14 +142,3 @@ def test_optimize_refuses_a_broken_graph() -> None:
     with pytest.raises(UnsupportedOperatorError) as caught:
         optimize(g)
     assert caught.value.nodes == [("c", "conv", "attribute 'pads' is missing")]
-
-
-def test_operator_list_says_the_same_here_and_in_the_library() -> None:
-    from whit import _core
-
-    parsed = parse_operators((ROOT / "csrc" / "model" / "op_list.inc").read_text())
-    without_defaults = [
-        {**operator, "attributes": [{**attribute, "default": None} for attribute in operator["attributes"]]}
-        for operator in _core.operators()
-    ]
-    assert parsed == without_defaults
