@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx_check import check_graph, compare, model, node, normal, ops, run_onnx
 
-from whit.errors import FormatError, InvalidArgumentError, UnsupportedOperatorError
+from whit.errors import FileError, FormatError, InvalidArgumentError, UnsupportedOperatorError
 from whit.importers.onnx import import_onnx, supported_operators
 
 X = normal(1, 3, 4, 4)
@@ -73,12 +73,12 @@ def test_external_data_outside_the_folder_is_refused(tmp_path: pathlib.Path) -> 
 
 
 def test_missing_file(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(FormatError, match="does not exist"):
+    with pytest.raises(FileError, match="does not exist"):
         import_onnx(tmp_path / "none.onnx")
 
 
 def test_directory(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(FormatError, match="is a directory"):
+    with pytest.raises(FileError, match="is a directory"):
         import_onnx(tmp_path)
 
 
