@@ -89,7 +89,7 @@ class OperatorHarness {
     }
     const std::vector<std::byte>& bytes = wanted[index];
     std::vector<T> values(bytes.size() / sizeof(T));
-    std::memcpy(values.data(), bytes.data(), bytes.size());
+    if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
     return values;
   }
 

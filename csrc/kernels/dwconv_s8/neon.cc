@@ -116,6 +116,7 @@ struct Square {
             if (j + 1 < K) products = vmlal_s8(products, in[o * S + j + 1], w[j + 1]);
             accumulate(acc[o], products);
           }
+          keep_order();
         }
       }
       finish(epilogue, acc, pixels, c, Vector::kLanes);

@@ -27,13 +27,14 @@ struct Pairs {
 
   template <int R>
   WHIT_INLINE static void step(Int (&acc)[R][kLanes], const int8x16_t (&x)[R], const s8* rhs) {
+    int8x16_t w[kLanes];
+    WHIT_UNROLL for (int c = 0; c < kLanes; ++c) w[c] = vld1q_s8(rhs + c * kGroup);
     WHIT_UNROLL for (int c = 0; c < kLanes; ++c) {
-      const int8x16_t w = vld1q_s8(rhs + c * kGroup);
-      WHIT_UNROLL for (int r = 0; r < R; ++r) {
-        int16x8_t products = vmull_s8(vget_low_s8(x[r]), vget_low_s8(w));
-        products = vmlal_high_s8(products, x[r], w);
-        acc[r][c] = vpadalq_s16(acc[r][c], products);
-      }
+      int16x8_t products[R];
+      WHIT_UNROLL for (int r = 0; r < R; ++r) products[r] = vmull_s8(vget_low_s8(x[r]), vget_low_s8(w[c]));
+      WHIT_UNROLL for (int r = 0; r < R; ++r) products[r] = vmlal_high_s8(products[r], x[r], w[c]);
+      WHIT_UNROLL for (int r = 0; r < R; ++r) acc[r][c] = vpadalq_s16(acc[r][c], products[r]);
+      keep_order();
     }
   }
 
@@ -100,6 +101,7 @@ struct Lanes {
         if constexpr (C > 2) acc[r][2] = vmlal_laneq_s16(acc[r][2], vget_low_s16(high), x[r], kLane);
         if constexpr (C > 3) acc[r][3] = vmlal_high_laneq_s16(acc[r][3], high, x[r], kLane);
       }
+      keep_order();
       step<kLane + 1>(acc, x, rhs, count);
     }
   }

@@ -9,6 +9,9 @@
 namespace whit {
 namespace {
 
+/// Instructions stay on their side of this. Compilers like to start everything at once, and run out of registers.
+WHIT_INLINE void keep_order() { __asm__ volatile(""); }
+
 struct Vector {
   using Int = int32x4_t;
   using Float = float32x4_t;

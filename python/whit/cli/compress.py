@@ -3,43 +3,83 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from whit.cli.common import EXIT_OK, add_json, print_json
+from whit.cli.inputs import add_shape, parse_shapes
+from whit.errors import InvalidArgumentError
 
 __all__ = ["add"]
 
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
-    parser = verbs.add_parser("compress", help="compress an ONNX model into a .whit file")
+    parser = verbs.add_parser(
+        "compress",
+        help="compress an ONNX model into a .whit file",
+        description="Compresses an ONNX model into a .whit file and reports size and error of every layer. "
+        "The output file is written in one step at the end; on an error it stays as it was.",
+    )
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("-o", "--output", required=True, metavar="OUT.whit")
-    parser.add_argument("--recipe", default="int8", help="f32, int8 or int8-weights (default: int8)")
+    parser.add_argument(
+        "--recipe",
+        default="int8",
+        metavar="NAME",
+        help="int8: integer arithmetic, needs --data; int8-weights: f32 arithmetic, weights of a quarter the size; "
+        "f32: no loss (default: int8)",
+    )
     parser.add_argument(
         "--data",
         metavar="DIR|NPZ",
-        help="calibration samples: a folder of pictures or .npy files, or an .npz with one array per input",
+        help="calibration samples, about 100 of what the model will meet: a folder of pictures or .npy files, "
+        "or an .npz with one array per input, samples along the first axis",
     )
     parser.add_argument(
         "--preprocess",
         metavar="SPEC",
-        help="how pictures become inputs, stored in the file: a preset (imagenet, ...) or resize=256,crop=224,...",
+        help="how pictures become inputs; stored in the file. A preset (imagenet, imagenet-bicubic, tf, keras, unit) "
+        "or KEY=VALUE,... such as resize=256,crop=224,scale=1/255,mean=.485:.456:.406,std=.229:.224:.225",
     )
     parser.add_argument(
-        "--calibration", choices=("minmax", "percentile", "mse"), help="how ranges are found (default: the recipe's)"
+        "--calibration",
+        choices=("minmax", "percentile", "mse"),
+        help="how activation ranges are found (default: the recipe's, mse)",
     )
+    parser.add_argument(
+        "--keep-f32",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave the layers with such names in f32 (*, ? and [...] match); may be repeated",
+    )
+    add_shape(parser, "fix the sizes of an input that the model leaves open; may be repeated")
     add_json(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # Here, not above: `import whit.cli` stays light.
     from whit.compression import Recipe, compress
 
-    recipe = Recipe.preset(arguments.recipe)
+    recipe = Recipe.of(arguments.recipe)
     if arguments.calibration:
-        recipe = recipe.replace(calibration=arguments.calibration)
-    report = compress(arguments.model, arguments.output, recipe, arguments.data, preprocess=arguments.preprocess)
+        recipe = replace(recipe, calibration=replace(recipe.calibration, method=arguments.calibration))
+    if arguments.keep_f32:
+        recipe = replace(recipe, keep_f32=(*recipe.keep_f32, *arguments.keep_f32))
+    model, output = Path(arguments.model), Path(arguments.output)
+    if model.exists() and output.exists() and output.samefile(model):
+        raise InvalidArgumentError(f"{output} is the model itself; give another name to -o")
+    report = compress(
+        model,
+        output,
+        recipe,
+        arguments.data,
+        preprocess=arguments.preprocess,
+        input_shapes=parse_shapes(arguments.shape) or None,
+    )
     if arguments.json:
         print_json(report.to_dict())
     else:

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import struct
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -17,29 +18,39 @@ from whit.version import __version__
 
 __all__ = ["add"]
 
+#: What `whit[compress]` brings.
+_COMPRESS = ("onnx", "onnx-ir", "onnxscript", "pillow", "tqdm")
+
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
-    parser = verbs.add_parser("doctor", help="show CPU, instruction set, threads and versions")
+    parser = verbs.add_parser(
+        "doctor",
+        help="show CPU, instruction set, threads and versions",
+        description="Shows what whit sees of this machine, which instruction set and how many threads it takes, and "
+        "why. Add this to a report of a problem.",
+    )
     add_json(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     cpu = _core.cpu()
+    packages = {name: _version(name) for name in _COMPRESS}
     facts: dict[str, Any] = {
         "whit": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "compress": packages,
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "pointer_bits": struct.calcsize("P") * 8,
         "cpu": system.cpu_name(),
         "isa": cpu["isa"],
+        "isa_reason": _isa_reason(cpu),
         "isa_detected": cpu["detected"],
         "isa_compiled": cpu["compiled"],
         "isa_active": cpu["active"],
-        "isa_reason": _isa_reason(cpu),
         "threads": cpu["default_threads"],
         "threads_reason": _threads_reason(cpu),
         "state": system.state(),
@@ -47,12 +58,21 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(facts)
         return EXIT_OK
+    missing = [name for name, version in packages.items() if version is None]
+    facts["compress"] = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
+    if missing:
+        facts["compress"] = f"not installed: {', '.join(missing)}; pip install 'whit[compress]'"
+    facts["state"] = system.state_text(facts["state"])
     for key, value in facts.items():
-        text = " ".join(value) if isinstance(value, list) else value
-        if key == "state":
-            text = ", ".join(f"{name} {entry}" for name, entry in value.items()) or "the system does not tell"
-        print(f"{key.replace('_', ' '):15} {text}")
+        print(f"{key.replace('_', ' '):15} {' '.join(value) if isinstance(value, list) else value}")
     return EXIT_OK
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _isa_reason(cpu: dict[str, Any]) -> str:
@@ -65,8 +85,9 @@ def _isa_reason(cpu: dict[str, Any]) -> str:
 
 
 def _threads_reason(cpu: dict[str, Any]) -> str:
-    if os.environ.get("WHIT_NUM_THREADS"):
-        return "WHIT_NUM_THREADS"
+    wanted = os.environ.get("WHIT_NUM_THREADS")
+    if wanted:
+        return f"WHIT_NUM_THREADS={wanted}"
     online = os.cpu_count() or 1
     if cpu["available_cpus"] < online:
         return f"affinity mask or cgroup quota leave {cpu['available_cpus']} of {online} CPUs"

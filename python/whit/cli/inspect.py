@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from whit.cli.common import EXIT_OK, add_json, add_threads, print_json, size_text, table
+from whit.cli.common import EXIT_OK, add_json, add_threads, print_json, shape_text, size_text, table
+from whit.cli.inputs import add_shape, random_feeds
 from whit.model import Model, TensorInfo, load
 
 __all__ = ["add"]
 
+#: Stored tensors that the text lists without --tensors.
+_BIGGEST = 5
+_TENSOR_KEYS = ("name", "dtype", "shape", "encoding", "bytes", "stored_bytes")
+
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
-    parser = verbs.add_parser("inspect", help="show the graph, sizes, memory and metadata of a .whit file")
+    parser = verbs.add_parser(
+        "inspect",
+        help="show the graph, sizes, memory and metadata of a .whit file",
+        description="Shows inputs and outputs, how the file was made, what it stores and what it needs on this "
+        "machine, and every operator with its kernel.",
+    )
     parser.add_argument("model", metavar="MODEL.whit")
-    parser.add_argument("--tensors", action="store_true", help="list the stored tensors too")
+    parser.add_argument("--tensors", action="store_true", help=f"list all stored tensors, not the {_BIGGEST} biggest")
+    add_shape(parser, "plan for these sizes where the file leaves them open")
     add_threads(parser)
     add_json(parser)
     parser.set_defaults(run=_run)
@@ -23,57 +36,21 @@ def add(verbs: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     with load(arguments.model, arguments.threads) as model:
+        if arguments.shape:
+            model.run(random_feeds(model, arguments.shape))
         summary = _summary(model)
     if arguments.json:
         print_json(summary)
-        return EXIT_OK
-    print(f"{arguments.model}: .whit {summary['format_version']}, {size_text(summary['file_bytes'])}")
-    for kind in ("inputs", "outputs"):
-        for item in summary[kind]:
-            print(f"{kind[:-1]:7} {item['name']}: {item['dtype']} {item['shape']}")
-    print(
-        f"needs   {size_text(summary['packed_bytes'])} of packed weights ({summary['isa']}), "
-        f"{size_text(summary['arena_bytes'])} for tensors"
-    )
-    for key, value in summary["metadata"].items():
-        print(f"{key}: {value}")
-    print()
-    nodes = [(n["name"], n["op"], n["output_dtype"], n["output_shape"], n["kernel"]) for n in summary["nodes"]]
-    print(table(("node", "operator", "dtype", "shape", "kernel"), nodes))
-    if arguments.tensors:
-        print()
-        rows = [(t["name"], t["dtype"], t["shape"], t["encoding"], t["stored_bytes"]) for t in summary["tensors"]]
-        print(table(("stored tensor", "dtype", "shape", "encoding", "bytes"), rows))
+    else:
+        _print(arguments.model, summary, arguments.tensors)
     return EXIT_OK
 
 
-def _info(info: TensorInfo) -> dict[str, Any]:
-    return {
-        "name": info.name,
-        "dtype": info.dtype,
-        "shape": list(info.shape),
-        "quantization": info.quantization,
-    }
+# --- facts ---
 
 
 def _summary(model: Model) -> dict[str, Any]:
     tensors = {item["name"]: item for item in model.tensors()}
-    kernels = {item["name"]: item["kernel"] for item in model.kernels()}
-    nodes = []
-    for node in model.nodes():
-        output = tensors[next(name for name in node["outputs"] if name)]
-        nodes.append(
-            {
-                "name": node["name"],
-                "op": node["op"],
-                "inputs": node["inputs"],
-                "outputs": node["outputs"],
-                "attributes": node["attributes"],
-                "output_dtype": output["dtype"],
-                "output_shape": list(output["shape"]),
-                "kernel": kernels.get(node["name"], "view"),
-            }
-        )
     stored = [
         {key: list(item[key]) if key == "shape" else item[key] for key in _TENSOR_KEYS}
         for item in tensors.values()
@@ -89,9 +66,137 @@ def _summary(model: Model) -> dict[str, Any]:
         "inputs": [_info(info) for info in model.inputs],
         "outputs": [_info(info) for info in model.outputs],
         "metadata": model.metadata,
-        "nodes": nodes,
+        "nodes": _nodes(model, tensors),
+        "stored": _totals(stored),
         "tensors": stored,
     }
 
 
-_TENSOR_KEYS = ("name", "dtype", "shape", "encoding", "bytes", "stored_bytes")
+def _info(info: TensorInfo) -> dict[str, Any]:
+    return {"name": info.name, "dtype": info.dtype, "shape": list(info.shape), "quantization": info.quantization}
+
+
+def _nodes(model: Model, tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The operators in order; `kernel` is "view" where nothing is computed, None before the sizes are known."""
+    kernels = {item["name"]: item["kernel"] for item in model.kernels()}
+    nodes = []
+    for node in model.nodes():
+        output = tensors[next(name for name in node["outputs"] if name)]
+        nodes.append(
+            {
+                "name": node["name"],
+                "op": node["op"],
+                "inputs": node["inputs"],
+                "outputs": node["outputs"],
+                "attributes": node["attributes"],
+                "output_dtype": output["dtype"],
+                "output_shape": list(output["shape"]),
+                "kernel": kernels.get(node["name"], "view") if kernels else None,
+            }
+        )
+    return nodes
+
+
+def _totals(stored: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the stored tensors sum up to by dtype and encoding, biggest first."""
+    totals: dict[tuple[str, str], dict[str, Any]] = {}
+    for item in stored:
+        key = item["dtype"], item["encoding"]
+        total = totals.setdefault(
+            key, {"dtype": key[0], "encoding": key[1], "tensors": 0, "bytes": 0, "stored_bytes": 0}
+        )
+        total["tensors"] += 1
+        total["bytes"] += item["bytes"]
+        total["stored_bytes"] += item["stored_bytes"]
+    return sorted(totals.values(), key=lambda total: -total["stored_bytes"])
+
+
+# --- text ---
+
+
+def _print(path: str, summary: Mapping[str, Any], all_tensors: bool) -> None:
+    print(f"{path}: .whit format {summary['format_version']}, {size_text(summary['file_bytes'])}")
+    for kind in ("inputs", "outputs"):
+        for item in summary[kind]:
+            _fact(kind[:-1], f"{item['name']}: {item['dtype']} {shape_text(item['shape'])}{_steps(item)}")
+    for label, text in _made(summary["metadata"]):
+        _fact(label, text)
+    planned = all(node["kernel"] is not None for node in summary["nodes"])
+    memory = f"{size_text(summary['packed_bytes'])} of packed weights, {size_text(summary['arena_bytes'])} for tensors"
+    _fact("memory", memory if planned else "known when the sizes are: give --shape")
+    _fact("runs on", f"{summary['isa']}, {summary['threads']} thread{'s' * (summary['threads'] != 1)}")
+    print()
+    header = ("node", "operator", "dtype", "shape", "kernel")
+    print(
+        table(
+            header,
+            (
+                (node["name"], node["op"], node["output_dtype"], shape_text(node["output_shape"]), node["kernel"])
+                for node in summary["nodes"]
+            ),
+        )
+    )
+    if not summary["tensors"]:
+        return
+    print()
+    totals = [
+        (total["dtype"], total["encoding"], total["tensors"], size_text(total["stored_bytes"]))
+        for total in summary["stored"]
+    ]
+    print(table(("stored dtype", "encoding", "tensors", "size"), totals))
+    shown = sorted(summary["tensors"], key=lambda item: -item["stored_bytes"])
+    shown = shown if all_tensors else shown[:_BIGGEST]
+    print()
+    rows = (
+        (item["name"], item["dtype"], shape_text(item["shape"]), item["encoding"], size_text(item["stored_bytes"]))
+        for item in shown
+    )
+    print(table(("stored tensor" if all_tensors else "biggest tensors", "dtype", "shape", "encoding", "size"), rows))
+
+
+def _fact(label: str, text: str) -> None:
+    print(f"{label:11} {text}")
+
+
+def _steps(item: Mapping[str, Any]) -> str:
+    """` scale 0.02, zero point -3` of a quantised input or output."""
+    quantization = item["quantization"]
+    if quantization is None:
+        return ""
+    return f", scale {quantization['scale'][0]:.6g}, zero point {quantization['zero_point'][0]}"
+
+
+#: Metadata that the text leaves to --json: long, or said elsewhere.
+_HIDDEN = ("equalization", "report", "source_sha256")
+
+
+def _made(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Metadata as lines: what whit writes in words, the rest as JSON. Nothing in it is trusted to be what it should."""
+    lines = []
+    for key, value in metadata.items():
+        if key in _HIDDEN:
+            continue
+        if key == "preprocess" and isinstance(value, Mapping):
+            lines += [(key, f"{name}: {_settings(steps)}") for name, steps in value.items()]
+        elif isinstance(value, Mapping):
+            lines.append((key, _settings(value)))
+        else:
+            lines.append((key, value if isinstance(value, str) else json.dumps(value)))
+    return lines
+
+
+def _settings(values: object) -> str:
+    if not isinstance(values, Mapping):
+        return json.dumps(values)
+    parts = []
+    for key, value in values.items():
+        if value is None or value in ([], {}):
+            continue
+        if isinstance(value, list) and all(isinstance(item, (int, float)) for item in value):
+            text = ":".join(f"{item:.6g}" for item in value)
+        elif isinstance(value, float):
+            text = f"{value:.6g}"
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+        parts.append(f"{key} {text}")
+    return ", ".join(parts)

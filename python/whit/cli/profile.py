@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from whit.cli.common import EXIT_OK, add_json, add_threads, print_json, random_feeds, read_feeds, table
-from whit.model import load
+from whit.cli.common import EXIT_OK, add_json, add_threads, count, print_json, table
+from whit.cli.inputs import add_inputs, feeds_of
+from whit.model import NodeProfile, load
 
 __all__ = ["add"]
 
 
 def add(verbs: Any) -> None:
     """Adds the verb."""
-    parser = verbs.add_parser("profile", help="time every operator of a .whit file")
+    parser = verbs.add_parser(
+        "profile",
+        help="time every operator of a .whit file",
+        description="Times every operator: median milliseconds, share of the sum, bytes read and written, kernel.",
+    )
     parser.add_argument("model", metavar="MODEL.whit")
-    parser.add_argument("--input", action="append", default=[], metavar="[NAME=]FILE", help="default: random values")
-    parser.add_argument("--shape", action="append", default=[], metavar="NAME=1x3x224x224", help="for sizes not fixed")
-    parser.add_argument("--runs", type=int, default=20, metavar="N")
+    add_inputs(parser)
+    parser.add_argument("--runs", type=count, default=20, metavar="N", help="inferences (default: 20)")
     parser.add_argument("--sort", action="store_true", help="slowest first (default: order of execution)")
     add_threads(parser)
     add_json(parser)
@@ -26,48 +30,50 @@ def add(verbs: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     with load(arguments.model, arguments.threads) as model:
-        feeds = read_feeds(model, arguments.input) if arguments.input else random_feeds(model, arguments.shape)
-        profile = model.profile(feeds, arguments.runs)
+        profile = model.profile(feeds_of(model, arguments), arguments.runs)
         isa, threads = model.isa, model.threads
     nodes = sorted(profile.nodes, key=lambda node: -node.ms) if arguments.sort else list(profile.nodes)
+    operators = _operators(nodes)
+    if arguments.json:
+        values = {"isa": isa, "threads": threads, "runs": profile.runs, "total_ms": profile.total_ms}
+        print_json({**values, "operators": operators})
+        return EXIT_OK
+    header = ("[node]", "[op]", "[ms]", "[%]", "[cumulative %]", "[kB]", "[kernel]")
+    rows = (
+        (
+            item["name"],
+            item["op"],
+            f"{item['ms']:.4f}",
+            f"{item['percent']:.1f}",
+            f"{item['cumulative_percent']:.1f}",
+            f"{item['bytes'] / 1000:.1f}",
+            item["kernel"],
+        )
+        for item in operators
+    )
+    print(table(header, rows))
+    print(
+        f"\n{profile.total_ms:.3f} ms per inference (sum of the operators, median of {profile.runs} runs), "
+        f"{threads} thread{'s' * (threads != 1)}, {isa}"
+    )
+    return EXIT_OK
+
+
+def _operators(nodes: list[NodeProfile]) -> list[dict[str, Any]]:
     whole = sum(node.ms for node in nodes) or 1.0
-    rows: list[dict[str, Any]] = []
+    operators: list[dict[str, Any]] = []
     cumulative = 0.0
     for node in nodes:
         cumulative += node.ms
-        rows.append(
+        operators.append(
             {
                 "name": node.name,
                 "op": node.op,
                 "ms": node.ms,
                 "percent": 100 * node.ms / whole,
                 "cumulative_percent": 100 * cumulative / whole,
-                "kb": node.bytes / 1000,
+                "bytes": node.bytes,
                 "kernel": node.kernel,
             }
         )
-    if arguments.json:
-        print_json(
-            {"isa": isa, "threads": threads, "runs": profile.runs, "total_ms": profile.total_ms, "operators": rows}
-        )
-        return EXIT_OK
-    header = ("[node]", "[op]", "[ms]", "[%]", "[cumulative %]", "[kB]", "[kernel]")
-    print(
-        table(
-            header,
-            (
-                (
-                    row["name"],
-                    row["op"],
-                    row["ms"],
-                    f"{row['percent']:.1f}",
-                    f"{row['cumulative_percent']:.1f}",
-                    f"{row['kb']:.1f}",
-                    row["kernel"],
-                )
-                for row in rows
-            ),
-        )
-    )
-    print(f"\n{profile.total_ms:.3f} ms per inference, median of {profile.runs} runs, {threads} threads, {isa}")
-    return EXIT_OK
+    return operators

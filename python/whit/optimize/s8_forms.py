@@ -123,7 +123,7 @@ def fold_product(graph: Graph, node: Node, quantize: Node | None) -> bool:
     x, weights, bias, residual = operands
     names = [x.name, weights.name]
     if bias is not None:
-        names.append(graph.add_constant(f"{node.name}_bias_s32", *bias))
+        names.append(graph.add_constant(f"{node.name}_bias_s32", bias))
     if residual is not None:
         names += [""] * (3 - len(names)) + [residual.name]
     node.inputs = names
@@ -132,10 +132,8 @@ def fold_product(graph: Graph, node: Node, quantize: Node | None) -> bool:
     return True
 
 
-def _product_operands(
-    graph: Graph, node: Node
-) -> tuple[Tensor, Tensor, tuple[np.ndarray, Quantization | None] | None, Tensor | None] | None:
-    """x, weights, bias and residual of the s8 form."""
+def _product_operands(graph: Graph, node: Node) -> tuple[Tensor, Tensor, np.ndarray | None, Tensor | None] | None:
+    """x, weights, bias (in steps of x's scale times the weights', so it says none) and residual of the s8 form."""
     x, weights = dequantized(graph, node.inputs[0]), s8_weights(graph, node.inputs[1])
     if x is None or weights is None or weights.data is None or weights.quantization is None:
         return None
@@ -158,9 +156,7 @@ def _product_operands(
     reach = np.abs(weights.data.astype(np.int64)).reshape(len(weights.data), -1).sum(axis=1) * 255
     if (np.abs(bias) + reach >= 2**31).any():
         return None
-    scale = steps.astype(np.float32)
-    quantization = Quantization(scale, np.zeros(scale.shape, np.int32), 0) if (scale > 0).all() else None
-    return x, weights, (bias.astype(np.int32), quantization), residual
+    return x, weights, bias.astype(np.int32), residual
 
 
 def _bias_in_steps(graph: Graph, tensor: str, steps: np.ndarray) -> np.ndarray | None:

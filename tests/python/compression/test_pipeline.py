@@ -18,7 +18,7 @@ from whit import _core
 from whit.compression.pipeline import compress, run_pipeline
 from whit.compression.recipe import PRESETS, Recipe
 from whit.compression.result import Report
-from whit.errors import CalibrationError, FormatError, InvalidArgumentError, RecipeError, WhitError
+from whit.errors import CalibrationError, FileError, FormatError, InvalidArgumentError, RecipeError, WhitError
 from whit.preprocess import Preprocess
 
 
@@ -167,7 +167,7 @@ def test_models_without_anything_to_quantise() -> None:
         ({"data": images(1), "recipe": "int9"}, RecipeError, "recipes: f32, int8, int8-weights"),
         ({"data": images(1), "preprocess": {"x": "tf"}}, InvalidArgumentError, "no input 'x'"),
         ({"data": images(1), "model": b"no model"}, FormatError, "ONNX"),
-        ({"data": images(1), "model": "/nonexistent.onnx"}, FormatError, "nonexistent"),
+        ({"data": images(1), "model": "/nonexistent.onnx"}, FileError, "nonexistent"),
         ({"data": images(1), "model": small_network(), "input_shapes": {"x": [1]}}, InvalidArgumentError, "ONNX"),
     ],
 )
