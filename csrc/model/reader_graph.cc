@@ -62,7 +62,7 @@ void read_quantization(Cursor* cursor, Tensor* tensor) {
   const u8 kind = cursor->number<u8>("quantization");
   if (!cursor->ok() || kind == kNotQuantized) return;
   const std::string name = quoted(tensor->name);
-  if (kind > kPerAxis)
+  if (kind > kSymmetricPerAxis)
     return cursor->fail(error(Code::format, "tensor %s: unknown kind of quantization %u", name.c_str(), kind));
   const Range range = zero_point_range(tensor->dtype);
   if (range.low > range.high)
@@ -71,7 +71,7 @@ void read_quantization(Cursor* cursor, Tensor* tensor) {
 
   Quantization& quantization = tensor->quantization;
   u64 count = 1;
-  if (kind == kPerAxis) {
+  if (kind != kPerTensor) {
     const u8 axis = cursor->number<u8>("quantization axis");
     if (axis >= tensor->shape.rank() || tensor->shape[axis] < 1)
       return cursor->fail(error(Code::format, "tensor %s: quantization axis %u, but its shape is %s", name.c_str(),
@@ -80,7 +80,10 @@ void read_quantization(Cursor* cursor, Tensor* tensor) {
     count = static_cast<u64>(tensor->shape[axis]);
   }
   quantization.scale = cursor->numbers<f32>(count, "quantization scales");
-  quantization.zero_point = cursor->numbers<s32>(count, "quantization zero points");
+  if (kind == kSymmetricPerAxis)
+    quantization.zero_point.assign(quantization.scale.size(), 0);
+  else
+    quantization.zero_point = cursor->numbers<s32>(count, "quantization zero points");
   for (f32 scale : quantization.scale)
     if (!std::isfinite(scale) || scale <= 0)
       return cursor->fail(error(Code::format, "tensor %s: a scale is %g; scales are finite and above 0", name.c_str(),

@@ -570,7 +570,10 @@ def move(function: Callable[[Call, np.ndarray], np.ndarray]) -> Callable[[Call],
 
 
 def lstm(call: Call) -> list[np.ndarray]:
-    x, w, r = (value.astype(F64) for value in call.values[:3])
+    x, w, r = (
+        (dequantize(value, call.quantization(index)) if value.dtype == np.int8 else value).astype(F64)
+        for index, value in enumerate(call.values[:3])
+    )
     directions, hidden = w.shape[0], r.shape[2]
     bias, h0, c0 = (call.value(index) for index in (3, 4, 5))
     y = np.zeros((x.shape[0], directions, x.shape[1], hidden))

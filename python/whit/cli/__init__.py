@@ -65,9 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", _INTERRUPTED)
     except UnsupportedOperatorError as problem:
         return _fail(problem, EXIT_UNSUPPORTED)
-    except FormatError as problem:
-        return _fail(problem, EXIT_BAD_FILE)
-    except OSError as problem:  # FileError among them
+    except (FormatError, OSError) as problem:  # FileError is an OSError
         return _fail(problem, EXIT_BAD_FILE)
     except WhitError as problem:
         return _fail(problem, EXIT_USAGE)

@@ -9,7 +9,7 @@ from typing import Any
 
 from whit.cli.common import EXIT_OK, add_json, print_json
 from whit.cli.inputs import add_shape, parse_shapes
-from whit.errors import InvalidArgumentError
+from whit.errors import FileError, InvalidArgumentError
 
 __all__ = ["add"]
 
@@ -70,7 +70,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.keep_f32:
         recipe = replace(recipe, keep_f32=(*recipe.keep_f32, *arguments.keep_f32))
     model, output = Path(arguments.model), Path(arguments.output)
-    if model.exists() and output.exists() and output.samefile(model):
+    if not model.exists():
+        raise FileError(f"{model}: no such file")
+    if output.exists() and output.samefile(model):
         raise InvalidArgumentError(f"{output} is the model itself; give another name to -o")
     report = compress(
         model,

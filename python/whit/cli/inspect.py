@@ -168,6 +168,7 @@ def _steps(item: Mapping[str, Any]) -> str:
 
 #: Metadata that the text leaves to --json: long, or said elsewhere.
 _HIDDEN = ("equalization", "report", "source_sha256")
+_LONG = 24
 
 
 def _made(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -178,6 +179,8 @@ def _made(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
             continue
         if key == "preprocess" and isinstance(value, Mapping):
             lines += [(key, f"{name}: {_settings(steps)}") for name, steps in value.items()]
+        elif key == "recipe" and isinstance(value, Mapping):
+            lines.append((key, _recipe(value)))
         elif isinstance(value, Mapping):
             lines.append((key, _settings(value)))
         else:
@@ -185,18 +188,26 @@ def _made(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
+def _recipe(values: Mapping[str, Any]) -> str:
+    """`int8: weights s8, activations s8, calibration mse`."""
+    shown = {key: values[key] for key in ("weights", "activations", "keep_f32") if key in values}
+    calibration = values.get("calibration")
+    if values.get("activations") == "s8" and isinstance(calibration, Mapping):
+        shown["calibration"] = calibration.get("method")
+    return f"{values.get('name')}: {_settings(shown)}"
+
+
 def _settings(values: object) -> str:
     if not isinstance(values, Mapping):
         return json.dumps(values)
-    parts = []
-    for key, value in values.items():
-        if value is None or value in ([], {}):
-            continue
-        if isinstance(value, list) and all(isinstance(item, (int, float)) for item in value):
-            text = ":".join(f"{item:.6g}" for item in value)
-        elif isinstance(value, float):
-            text = f"{value:.6g}"
-        else:
-            text = value if isinstance(value, str) else json.dumps(value)
-        parts.append(f"{key} {text}")
-    return ", ".join(parts)
+    return ", ".join(f"{key} {_value(value)}" for key, value in values.items() if value not in (None, "", [], {}))
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ":".join(map(_value, value))
+    if isinstance(value, str):
+        return value if len(value) <= _LONG else f"{value[:_LONG]}..."
+    return json.dumps(value)

@@ -142,8 +142,11 @@ def _tensor(tensor: Tensor) -> bytes:
     else:
         scale, zero_point = quantization_arrays(tensor)
         axis = tensor.quantization.axis
-        parts.append(b"\1" if axis is None else struct.pack("<BB", 2, axis))
-        parts += [scale.astype("<f4").tobytes(), zero_point.astype("<i4").tobytes()]
+        symmetric = axis is not None and not zero_point.any()
+        parts.append(b"\1" if axis is None else struct.pack("<BB", 3 if symmetric else 2, axis))
+        parts.append(scale.astype("<f4").tobytes())
+        if not symmetric:
+            parts.append(zero_point.astype("<i4").tobytes())
     return b"".join(parts)
 
 

@@ -229,11 +229,11 @@ def lstm_bound(graph: Graph, feeds: dict[str, np.ndarray], output: str, wanted: 
     gate's. d is the rounding of the sums, plus what h was off times the largest row of |r|.
     """
     node = graph.nodes[0]
-    x, w, r = (np.abs(feeds.get(name, graph.tensors[name].data)) for name in node.inputs[:3])
-    if w.dtype == np.int8:
-        w = w * graph.tensors[node.inputs[1]].quantization.scale.max()
-    bias, start = (np.abs(graph.tensors[node.inputs[3]].data).max() * 2 if len(node.inputs) > 3 else 0), 1.0
-    start = max([start, *(float(np.abs(feeds[name]).max()) for name in node.inputs[4:])])
+    x, w, r = (np.abs(feeds.get(name, graph.tensors[name].data).astype(np.float64)) for name in node.inputs[:3])
+    if (q := graph.tensors[node.inputs[1]].quantization) is not None:
+        w = w * q.scale.max()
+    bias = 2 * max((np.abs(graph.tensors[name].data).max() for name in node.inputs[3:4] if name), default=0)
+    start = max([1.0, *(float(np.abs(feeds[name]).max()) for name in node.inputs[4:])])
     rows = float(r.sum(axis=2).max())
     size = float((x.max() * w.sum(axis=2)).max()) + rows * start + float(bias)
     error_h = error_c = 0.0

@@ -27,6 +27,13 @@ Bound = Callable[[Graph, dict[str, np.ndarray], str, np.ndarray], Any]
 class EngineBuilder(Builder):
     """`Builder` with inputs of every dtype."""
 
+    def input(self, name: str, *shape: int, scale: float = 1.0) -> str:
+        return self.feed(name, np.asarray(self.random.standard_normal(shape) * scale, np.float32))
+
+    def nodes(self, op: str, *inputs: str, **more: Any) -> list[str]:
+        with np.errstate(all="ignore"):  # not a number and infinity are meant
+            return super().nodes(op, *inputs, **more)
+
     def feed(self, name: str, data: np.ndarray, q: Quantization | None = None) -> str:
         """An input of the graph that holds `data`."""
         self.feeds[name] = self.values[name] = data
@@ -55,10 +62,15 @@ class EngineBuilder(Builder):
         scale = qx.scale * qw.scale
         return self.constant(data, quantization(scale, 0, None if scale.size == 1 else 0))
 
-    def cast(self, x: str, dtype: str) -> str:
-        name = f"cast{len(self.graph.nodes)}"
-        node, tensor = Node("cast", name, [x], [f"{name}:0"]), Tensor(f"{name}:0", dtype)
-        value = reference.cast(reference.Call(node, [self.values[x]], [self.graph.tensors[x]], [tensor]))
+    def node_as(self, op: str, inputs: list[str], q: Quantization | None, dtype: str = "", **attributes: Any) -> str:
+        """Adds a node whose output is s8 with `q`, else of `dtype`, else f32, whatever its inputs are."""
+        name = f"{op}{len(self.graph.nodes)}"
+        node = Node(op, name, list(inputs), [f"{name}:0"], attributes)
+        tensor = Tensor(node.outputs[0], dtype or ("f32" if q is None else "s8"), None, q)
+        sources = [self.graph.tensors[name] if name else None for name in inputs]
+        with np.errstate(all="ignore"):
+            call = reference.Call(node, [self.values.get(name) for name in inputs], sources, [tensor])
+            value = np.asarray(reference.OPERATORS[op](call))
         tensor.shape = value.shape
         self.graph.nodes.append(node)
         self.values[self.graph.add_tensor(tensor)] = value

@@ -270,18 +270,18 @@ def read_tensor(cursor: Cursor) -> Tensor:
         require(elements <= 2**40, "too many elements")
     tensor = Tensor(name, DTYPES[dtype], tuple(shape))
     kind = cursor.number("B", "quantization kind")
-    require(kind <= 2, "quantization kind")
+    require(kind <= 3, "quantization kind")
     if kind:
         require(tensor.dtype in ZERO_POINTS, "this dtype cannot be quantised")
         count = 1
-        if kind == 2:
+        if kind >= 2:
             tensor.axis = cursor.number("B", "quantization axis")
             require(tensor.axis < rank, "quantization axis")
             size = shape[tensor.axis]
             require(isinstance(size, int) and size > 0, "quantization axis")
             count = int(size)
         tensor.scale = cursor.numbers("f", count, "scale")
-        tensor.zero_point = cursor.numbers("i", count, "zero point")
+        tensor.zero_point = [0] * count if kind == 3 else cursor.numbers("i", count, "zero point")
         low, high = ZERO_POINTS[tensor.dtype]
         require(all(math.isfinite(scale) and scale > 0 for scale in tensor.scale), "scale")
         require(all(low <= point <= high for point in tensor.zero_point), "zero point")
