@@ -117,7 +117,8 @@ bool ThreadPool::is_forked() const { return fork_generation.load(std::memory_ord
 
 ThreadPool::~ThreadPool() {
   if (is_forked()) {
-    for (std::thread& thread : workers_) thread.detach();
+    // The threads are not in this process, so they can be neither joined nor detached, and their handles must not die.
+    static_cast<void>(new std::vector<std::thread>(std::move(workers_)));
     return;
   }
   stop_.store(true, std::memory_order_relaxed);

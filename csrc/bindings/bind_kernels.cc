@@ -66,7 +66,7 @@ class PackedS8 {
     kernel_ = &gemm_s8::select({0, n_, 1, k_}, unwrap(isa_active()));
     buffer_ = AlignedBuffer(gemm_s8::packed_bytes(*kernel_, n_, 1, k_));
     if (!buffer_.data()) throw std::bad_alloc();
-    py::gil_scoped_release release;
+    const GilRelease release;
     gemm_s8::pack(*kernel_, {values, nullptr, n_, 1, k_, 0}, buffer_.data(), 0, n_);
   }
 
@@ -86,7 +86,7 @@ class PackedS8 {
     args.epilogue.output = EpilogueS8::Output::s32;
     args.out = result.mutable_data();
     args.out_stride = n_;
-    py::gil_scoped_release release;
+    const GilRelease release;
     std::unique_ptr<ThreadPool> pool = pool_shelf().take(count);
     const isize rows = gemm_s8::tile_rows(*kernel_), columns = gemm_s8::panel_columns(*kernel_);
     if (ceil_div(m, rows) >= count || n_ <= columns) {

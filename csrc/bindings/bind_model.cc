@@ -1,5 +1,6 @@
 // Model and Session: checks what comes from Python, hands buffers to the engine, releases the GIL.
 
+#include <algorithm>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -64,7 +65,11 @@ Shape shape_of(const py::array& array) {
   return shape;
 }
 
-class PySession;
+bool is_plain(const py::array& array) {
+  constexpr int kPlain =
+      static_cast<int>(py::array::c_style) | static_cast<int>(py::detail::npy_api::NPY_ARRAY_ALIGNED_);
+  return (array.flags() & kPlain) == kPlain;
+}
 
 class PyModel {
  public:
@@ -74,7 +79,7 @@ class PyModel {
   static PyModel from_file(const std::string& path) {
     const IsaSet isa = unwrap(isa_active());
     Result<std::shared_ptr<const Model>> model = [&] {
-      py::gil_scoped_release release;
+      const GilRelease release;
       return read_model_file(path);
     }();
     return PyModel(unwrap(std::move(model)), isa);
@@ -83,7 +88,7 @@ class PyModel {
     const IsaSet isa = unwrap(isa_active());
     const std::string_view view = data;
     Result<std::shared_ptr<const Model>> model = [&] {
-      py::gil_scoped_release release;
+      const GilRelease release;
       return read_model_bytes(view.data(), view.size());
     }();
     return PyModel(unwrap(std::move(model)), isa);
@@ -127,12 +132,16 @@ class PySession {
       : prepared_(model.prepared()) {
     const Model& m = prepared_->model();
     std::vector<int> observed;
-    for (const std::string& name : observe) observed.push_back(find_tensor(name));
     output_tensors_ = m.outputs;
-    output_tensors_.insert(output_tensors_.end(), observed.begin(), observed.end());
+    for (const std::string& name : observe) {
+      const int index = find_tensor(name);
+      if (std::find(output_tensors_.begin(), output_tensors_.end(), index) != output_tensors_.end()) continue;
+      observed.push_back(index);
+      output_tensors_.push_back(index);
+    }
     const int count = thread_count(threads);
     Result<std::unique_ptr<Session>> session = [&] {
-      py::gil_scoped_release release;
+      const GilRelease release;
       return Session::make(prepared_, count, std::move(observed));
     }();
     session_ = unwrap(std::move(session));
@@ -142,8 +151,7 @@ class PySession {
 
   py::dict run(const py::dict& feeds, const py::object& outputs, const py::object& out) {
     const std::vector<bool> wanted = wanted_outputs(outputs);
-    std::vector<py::array> results;
-    execute(named_inputs(feeds), out, results, {});
+    const std::vector<py::array> results = execute(named_inputs(feeds), out);
     py::dict named;
     for (std::size_t i = 0; i < results.size(); ++i)
       if (wanted[i]) named[py::str(tensor(output_tensors_[i]).name)] = results[i];
@@ -158,8 +166,7 @@ class PySession {
                                               " arrays");
     std::vector<py::array> arrays;
     for (std::size_t i = 0; i < inputs.size(); ++i) arrays.push_back(checked_input(i, arguments[i]));
-    std::vector<py::array> results;
-    execute(std::move(arrays), py::none(), results, {});
+    const std::vector<py::array> results = execute(arrays, py::none());
     if (results.size() == 1) return results[0];
     return py::tuple(py::cast(results));
   }
@@ -168,19 +175,52 @@ class PySession {
   py::tuple profile(const py::dict& feeds, int runs) {
     if (runs < 1) raise_error(Code::invalid_argument, "profile: runs must be at least 1");
     const std::vector<py::array> inputs = named_inputs(feeds);
-    std::vector<py::array> results;
-    execute(inputs, py::none(), results, {});
+    const std::unique_lock lock = acquire();
+    const Buffers buffers = bind(inputs, given_outputs(py::none()));
     const std::size_t nodes = session_->plan()->nodes.size();
     py::array_t<u64> times({static_cast<std::size_t>(runs), nodes});
-    std::memset(times.mutable_data(), 0, static_cast<std::size_t>(times.nbytes()));
-    for (int i = 0; i < runs; ++i) {
-      results.clear();
-      execute(inputs, py::none(), results, {times.mutable_data(i, 0), nodes});
+    u64* row = times.mutable_data();
+    std::memset(row, 0, static_cast<std::size_t>(times.nbytes()));
+    {
+      const GilRelease release;
+      session_->run(buffers.in, buffers.out);
+      for (int i = 0; i < runs; ++i, row += nodes) session_->run(buffers.in, buffers.out, {row, nodes});
     }
-    return py::make_tuple(planned_nodes(), times);
+    return py::make_tuple(describe_nodes(), times);
   }
 
-  py::list planned_nodes() {
+  py::list planned_nodes() const {
+    const std::unique_lock lock = acquire();
+    return describe_nodes();
+  }
+
+  s64 arena_bytes() const {
+    const std::unique_lock lock = acquire();
+    return session_->plan() ? session_->plan()->arena_bytes : 0;
+  }
+  int threads() const { return session_->threads(); }
+
+ private:
+  /// What a run reads and writes. The arrays of the inputs belong to the caller.
+  struct Buffers {
+    std::vector<const std::byte*> in;
+    std::vector<std::byte*> out;
+    std::vector<py::array> results;
+  };
+
+  const Tensor& tensor(int index) const { return prepared_->model().tensors[static_cast<std::size_t>(index)]; }
+
+  /// Only the holder may look at the session's plan or run it.
+  std::unique_lock<std::mutex> acquire() const {
+    std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) {
+      const GilRelease release;
+      lock.lock();
+    }
+    return lock;
+  }
+
+  py::list describe_nodes() const {
     const Model& m = prepared_->model();
     py::list list;
     if (!session_->plan()) return list;
@@ -198,12 +238,6 @@ class PySession {
     }
     return list;
   }
-
-  s64 arena_bytes() const { return session_->plan() ? session_->plan()->arena_bytes : 0; }
-  int threads() const { return session_->threads(); }
-
- private:
-  const Tensor& tensor(int index) const { return prepared_->model().tensors[static_cast<std::size_t>(index)]; }
 
   int find_tensor(const std::string& name) const {
     const std::vector<Tensor>& tensors = prepared_->model().tensors;
@@ -229,9 +263,7 @@ class PySession {
                                               py::str(input_dtypes_[index]).cast<std::string>() + "; got " +
                                               describe(array) + " (convert it with .astype())");
     if (array.ndim() > Shape::kMaxRank) raise_error(Code::shape, "input '" + input.name + "': got " + describe(array));
-    constexpr int kPlain =
-        static_cast<int>(py::array::c_style) | static_cast<int>(py::detail::npy_api::NPY_ARRAY_ALIGNED_);
-    if ((array.flags() & kPlain) == kPlain) return array;
+    if (is_plain(array)) return array;
     return py::array::ensure(array.attr("copy")("C"), py::array::c_style);
   }
 
@@ -290,69 +322,75 @@ class PySession {
     return given;
   }
 
-  py::array result_array(std::size_t index, const py::object& given, const std::vector<py::array>& inputs) const {
+  py::array result_array(std::size_t index, const py::object& given) const {
     const Shape& shape = session_->plan()->shapes[static_cast<std::size_t>(output_tensors_[index])];
     const std::vector<py::ssize_t> sizes(shape.begin(), shape.end());
-    if (!given) return py::array(output_dtypes_[index], sizes);
+    const py::dtype& dtype = output_dtypes_[index];
+    if (!given) return py::array(dtype, sizes);
     const py::array array = py::reinterpret_borrow<py::array>(given);
-    const std::string& name = tensor(output_tensors_[index]).name;
-    if (!array.dtype().equal(output_dtypes_[index]) || array.ndim() > Shape::kMaxRank || !(shape_of(array) == shape) ||
-        !(array.flags() & py::array::c_style) || !array.writeable())
-      raise_error(Code::shape, "out['" + name + "'] must be a writable C-contiguous " +
-                                   py::str(output_dtypes_[index]).cast<std::string>() + " " + shape.text() + "; got " +
-                                   describe(array));
-    for (const py::array& input : inputs) {
-      const char* begin = static_cast<const char*>(array.data());
-      const char* other = static_cast<const char*>(input.data());
-      if (begin < other + input.nbytes() && other < begin + array.nbytes())
-        raise_error(Code::invalid_argument, "out['" + name + "'] overlaps an input");
-    }
+    const std::string name = "out['" + tensor(output_tensors_[index]).name + "']";
+    const std::string wanted = " must be " + py::str(dtype).cast<std::string>() + " " + shape.text();
+    if (!array.dtype().equal(dtype)) raise_error(Code::invalid_argument, name + wanted + "; got " + describe(array));
+    if (array.ndim() > Shape::kMaxRank || !(shape_of(array) == shape))
+      raise_error(Code::shape, name + wanted + "; got " + describe(array));
+    if (!is_plain(array)) raise_error(Code::invalid_argument, name + " must be C-contiguous and aligned");
+    if (!array.writeable()) raise_error(Code::invalid_argument, name + " is read-only");
     return array;
   }
 
-  void execute(const std::vector<py::array>& inputs, const py::object& out, std::vector<py::array>& results,
-               std::span<u64> times) {
-    const std::vector<py::object> given = given_outputs(out);
+  /// Plans for the shapes of the inputs and finds or makes the arrays of the outputs. The caller holds the lock.
+  Buffers bind(const std::vector<py::array>& inputs, const std::vector<py::object>& given) {
+    Buffers buffers;
     std::vector<Shape> shapes;
-    std::vector<const std::byte*> in;
     for (const py::array& array : inputs) {
       shapes.push_back(shape_of(array));
-      in.push_back(static_cast<const std::byte*>(array.data()));
-    }
-    std::unique_lock lock(mutex_, std::try_to_lock);
-    if (!lock.owns_lock()) {
-      py::gil_scoped_release release;
-      lock.lock();
+      buffers.in.push_back(static_cast<const std::byte*>(array.data()));
     }
     Status prepared;
     {
-      py::gil_scoped_release release;
+      const GilRelease release;
       prepared = session_->prepare(shapes);
     }
     raise_if_error(prepared);
-    std::vector<std::byte*> addresses;
     for (std::size_t i = 0; i < output_tensors_.size(); ++i) {
-      results.push_back(result_array(i, given[i], inputs));
-      addresses.push_back(static_cast<std::byte*>(results.back().mutable_data()));
+      py::array result = result_array(i, given[i]);
+      if (given[i]) check_apart(result, tensor(output_tensors_[i]).name, inputs, buffers.results);
+      buffers.out.push_back(static_cast<std::byte*>(result.mutable_data()));
+      buffers.results.push_back(std::move(result));
     }
-    check_distinct(results);
-    py::gil_scoped_release release;
-    session_->run(in, addresses, times);
-    lock.unlock();  // before the GIL is taken back
+    return buffers;
   }
 
-  static void check_distinct(const std::vector<py::array>& results) {
-    for (std::size_t i = 0; i < results.size(); ++i)
-      for (std::size_t j = 0; j < i; ++j)
-        if (results[i].nbytes() > 0 && results[i].data() == results[j].data())
-          raise_error(Code::invalid_argument, "two arrays of out share memory");
+  std::vector<py::array> execute(const std::vector<py::array>& inputs, const py::object& out) {
+    const std::vector<py::object> given = given_outputs(out);
+    std::unique_lock lock = acquire();
+    Buffers buffers = bind(inputs, given);
+    {
+      const GilRelease release;
+      session_->run(buffers.in, buffers.out);
+      lock.unlock();  // before the GIL is taken back
+    }
+    return std::move(buffers.results);
+  }
+
+  static bool overlap(const py::array& a, const py::array& b) {
+    const char *a_begin = static_cast<const char*>(a.data()), *b_begin = static_cast<const char*>(b.data());
+    return a_begin < b_begin + b.nbytes() && b_begin < a_begin + a.nbytes();
+  }
+
+  static void check_apart(const py::array& array, const std::string& name, const std::vector<py::array>& inputs,
+                          const std::vector<py::array>& outputs) {
+    for (const py::array& input : inputs)
+      if (overlap(array, input)) raise_error(Code::invalid_argument, "out['" + name + "'] overlaps an input");
+    for (const py::array& output : outputs)
+      if (overlap(array, output)) raise_error(Code::invalid_argument, "out['" + name + "'] overlaps another output");
   }
 
   std::shared_ptr<PreparedModel> prepared_;
   std::unique_ptr<Session> session_;
   std::vector<int> output_tensors_;
   std::vector<py::dtype> input_dtypes_, output_dtypes_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
 };
 
 }  // namespace

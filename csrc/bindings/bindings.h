@@ -36,6 +36,19 @@ std::string describe(const py::array& array);
 /// Checks an optional thread count from Python: None gives WHIT_NUM_THREADS or the CPUs available.
 int thread_count(const std::optional<int>& threads);
 
+/// Releases the GIL for a scope. If the interpreter ends meanwhile, the thread stays here until the process is gone:
+/// before Python 3.14, PyEval_RestoreThread would unwind it through destructors, which is std::terminate.
+class GilRelease {
+ public:
+  GilRelease() : state_(PyEval_SaveThread()) {}
+  ~GilRelease();
+  GilRelease(const GilRelease&) = delete;
+  GilRelease& operator=(const GilRelease&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
 void bind_model(py::module_& module);
 void bind_kernels(py::module_& module);
 void bind_system(py::module_& module);

@@ -1,5 +1,8 @@
 #include "bindings/bindings.h"
 
+#include <chrono>
+#include <thread>
+
 namespace whit::bindings {
 namespace {
 
@@ -30,6 +33,14 @@ void raise_if_error(const Status& status) {
     throw py::error_already_set();
   }
   raise_error(status.code(), status.message());
+}
+
+GilRelease::~GilRelease() {
+  try {
+    PyEval_RestoreThread(state_);
+  } catch (...) {  // the forced unwinding of pthread_exit
+    while (true) std::this_thread::sleep_for(std::chrono::hours(1));
+  }
 }
 
 py::dtype numpy_dtype(DType dtype) {

@@ -63,7 +63,8 @@ void read_quantization(Cursor* cursor, Tensor* tensor) {
   if (!cursor->ok() || kind == kNotQuantized) return;
   const std::string name = quoted(tensor->name);
   if (kind > kSymmetricPerAxis)
-    return cursor->fail(error(Code::format, "tensor %s: unknown kind of quantization %u", name.c_str(), kind));
+    return cursor->fail(error(Code::unsupported, "tensor %s: quantization of kind %u needs a newer version of whit",
+                              name.c_str(), kind));
   const Range range = zero_point_range(tensor->dtype);
   if (range.low > range.high)
     return cursor->fail(

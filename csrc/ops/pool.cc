@@ -36,12 +36,14 @@ Status check_window(const Node& node, int axis, const Window& w) {
 Status output_size(const Node& node, int axis, const Window& w, s64 size, bool ceil_mode, s64* out) {
   const s64 extent = (w.kernel - 1) * w.dilation + 1;
   s64 padded = 0;
-  if (!checked_add(size, w.pad_begin + w.pad_end, &padded) || padded < extent)
+  const bool fits = checked_add(size, w.pad_begin + w.pad_end, &padded) &&
+                    (padded >= extent || (ceil_mode && extent - padded < w.stride));
+  if (!fits)
     return node_error(node, Code::shape, "spatial axis %d: a window of %lld does not fit into %lld padded pixels", axis,
                       static_cast<long long>(extent), static_cast<long long>(padded));
-  const s64 room = padded - extent;
-  *out = room / w.stride + 1;
-  if (ceil_mode && room % w.stride != 0 && *out * w.stride < size + w.pad_begin) ++*out;
+  const s64 room = padded - extent;  // below 0: one incomplete window
+  *out = room < 0 ? 1 : room / w.stride + 1;
+  if (ceil_mode && room > 0 && room % w.stride != 0 && *out * w.stride < size + w.pad_begin) ++*out;
   return {};
 }
 

@@ -184,8 +184,8 @@ class Reduce final : public Operator {
   // Joins the folds of rows that are not neighbours, in ascending order.
   f32 combine(f32 a, f32 b) const {
     if (fold_ == Fold::sum) return a + b;
-    if (a != a) return a;
-    return fold_ == Fold::max ? (a > b ? a : b) : (a < b ? a : b);
+    if (b != b) return b;
+    return fold_ == Fold::max ? std::max(a, b) : std::min(a, b);
   }
   s32 combine(s32 a, s32 b) const {
     if (fold_ == Fold::sum) return a + b;

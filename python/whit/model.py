@@ -89,6 +89,18 @@ def load(source: str | os.PathLike[str] | bytes | BinaryIO, threads: int | None 
     return Model(core, threads)
 
 
+def _checked_threads(threads: int | None) -> int | None:
+    if threads is None or (isinstance(threads, (int, np.integer)) and 1 <= threads <= 1024):
+        return None if threads is None else int(threads)
+    raise InvalidArgumentError(f"threads must be an integer from 1 to 1024, or None; got {threads!r}")
+
+
+def _arrays(what: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    if isinstance(arrays, Mapping):
+        return dict(arrays)
+    raise InvalidArgumentError(f"{what} must be a dict of name -> array; got {type(arrays).__name__}")
+
+
 def _infos(items: list[dict[str, Any]]) -> tuple[TensorInfo, ...]:
     return tuple(TensorInfo(item["name"], item["dtype"], item["shape"], item["quantization"]) for item in items)
 
@@ -126,14 +138,15 @@ class Session:
             name -> array.
 
         Raises:
-            InvalidArgumentError: a missing or unknown name, a wrong dtype.
+            InvalidArgumentError: a missing or unknown name, a wrong dtype, an array of `out` that cannot be written
+                to or that shares memory with another.
             ShapeError: a shape that does not fit.
         """
-        return self._core.run(dict(feeds), outputs, None if out is None else dict(out))
+        return self._core.run(_arrays("feeds", feeds), outputs, None if out is None else _arrays("out", out))
 
     def profile(self, feeds: Mapping[str, Array], runs: int = 20) -> Profile:
         """Times every operator over `runs` inferences, after one that is not counted."""
-        nodes, times = self._core.profile(dict(feeds), runs)
+        nodes, times = self._core.profile(_arrays("feeds", feeds), runs)
         medians = np.median(times, axis=0) / 1e6
         return Profile(
             tuple(
@@ -172,7 +185,7 @@ class Model:
 
     def __init__(self, core: _core.Model, threads: int | None = None) -> None:
         self._model: _core.Model | None = core
-        self._threads = threads
+        self._threads = _checked_threads(threads)
         self.inputs = _infos(core.inputs())
         self.outputs = _infos(core.outputs())
         self.metadata: dict[str, Any] = json.loads(core.metadata) if core.metadata else {}
@@ -190,8 +203,10 @@ class Model:
         infos = self.outputs
         if observe:
             by_name = {item["name"]: item for item in core.tensors()}
-            infos += _infos([by_name[name] for name in observe if name in by_name])
-        return Session(_core.Session(core, self._threads if threads is None else threads, list(observe)), infos)
+            known = {info.name for info in infos}
+            infos += _infos([by_name[name] for name in dict.fromkeys(observe) if name in by_name and name not in known])
+        count = self._threads if threads is None else _checked_threads(threads)
+        return Session(_core.Session(core, count, list(observe)), infos)
 
     def __call__(self, *inputs: Array) -> Array | tuple[Array, ...]:
         """Runs on arrays in the order of `inputs`; returns the output, or a tuple of several."""

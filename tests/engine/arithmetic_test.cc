@@ -1,5 +1,4 @@
 // Operators of arithmetic by themselves: broadcasting, axes, quantisation, and attributes that a hostile file may hold.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <algorithm>
 #include <limits>
 

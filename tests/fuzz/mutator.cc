@@ -89,6 +89,7 @@ void change_number(std::vector<u8>* contents, std::minstd_rand* random) {
 void change_contents(std::vector<u8>* contents, std::minstd_rand* random, std::size_t room) {
   if ((*random)() % 3 == 0) return change_number(contents, random);
   const std::size_t size = contents->size();
+  if (size + room == 0) return;
   contents->resize(size + room);
   contents->resize(LLVMFuzzerMutate(contents->data(), size, size + room));
 }

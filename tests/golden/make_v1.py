@@ -122,7 +122,7 @@ def attributes() -> Graph:
 
 
 def constants() -> Graph:
-    """A constant of every dtype that can be written, one empty, one without axes, two that share."""
+    """A constant of every dtype that can be written, empty, without axes, shared, with zero points."""
     values = {
         "f32": np.array([[1.5, -np.inf, np.nan], [0.0, -0.0, 1e-40]], "<f4"),
         "s8": np.array([[-128, 127, 0]], np.int8),
@@ -137,6 +137,10 @@ def constants() -> Graph:
         dtype = "s8" if name == "shared" else name
         tensors += [Tensor(name, dtype, data.shape, data=data), Tensor(f"{name}_t", dtype, data.shape[::-1])]
         nodes.append(Node("transpose", f"transpose_{name}", [name], [f"{name}_t"], {"perm": [1, 0]}))
+    quantized = {tensor.name: tensor for tensor in tensors}
+    scale, zero_point = np.array([0.5, 2.0], np.float32), np.array([3, 255], np.int32)
+    quantized["u8"].quantization = Quantization(scale, zero_point, 1)
+    quantized["u8_t"].quantization = Quantization(scale, zero_point, 0)
     tensors += [
         Tensor("empty", "f32", (0, 3), data=np.zeros((0, 3), "<f4")),
         Tensor("empty_t", "f32", (3, 0)),

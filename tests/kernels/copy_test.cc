@@ -1,4 +1,3 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "kernels/copy/copy.h"
 
 #include "test_support.h"

@@ -1,4 +1,3 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "kernels/dwconv_f32/dwconv_f32.h"
 
 #include <doctest/doctest.h>

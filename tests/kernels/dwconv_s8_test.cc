@@ -1,4 +1,3 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "kernels/dwconv_s8/dwconv_s8.h"
 
 #include <algorithm>

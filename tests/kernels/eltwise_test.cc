@@ -1,5 +1,4 @@
 // Every level of eltwise against naive f64 code and, bit for bit, against the scalar level.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "kernels/eltwise/eltwise.h"
 
 #include <algorithm>
@@ -186,8 +185,8 @@ f32 naive(Binary op, f32 a, f32 b, const BinaryParams& p) {
     case Binary::mul: return clamped(a * b);
     case Binary::div: return a / b;
     case Binary::pow: return static_cast<f32>(std::pow(static_cast<f64>(a), static_cast<f64>(b)));
-    case Binary::min: return nan ? __builtin_nanf("") : a < b ? a : b;
-    case Binary::max: return nan ? __builtin_nanf("") : a > b ? a : b;
+    case Binary::min: return nan ? __builtin_nanf("") : b < a ? b : a;
+    case Binary::max: return nan ? __builtin_nanf("") : a < b ? b : a;
     case Binary::prelu: return a < 0 ? a * b : a;
   }
   return 0;

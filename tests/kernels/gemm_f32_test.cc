@@ -1,4 +1,3 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "kernels/gemm_f32/gemm_f32.h"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,3 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "kernels/gemm_s8/gemm_s8.h"
 
 #include <algorithm>

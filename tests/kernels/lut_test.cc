@@ -1,5 +1,4 @@
 // Every level of the table lookup against plain indexing.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "kernels/lut/lut.h"
 
 #include <algorithm>

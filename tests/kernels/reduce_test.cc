@@ -1,5 +1,4 @@
 // Every level of the folds against naive code that adds in the documented order.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "kernels/reduce/reduce.h"
 
 #include <algorithm>

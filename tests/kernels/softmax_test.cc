@@ -1,5 +1,4 @@
 // Softmax and layer normalisation: close to f64, the same bits on every level and for every split of the columns.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "kernels/softmax/softmax.h"
 
 #include <algorithm>

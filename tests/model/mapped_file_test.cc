@@ -1,4 +1,3 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "base/mapped_file.h"
 
 #include <doctest/doctest.h>

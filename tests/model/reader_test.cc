@@ -1,7 +1,6 @@
 // What the reader makes of the golden files, whole and damaged. The rules about hostile files with right checksums are
 // tested from Python, against a second reader (tests/python/format).
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -105,6 +104,7 @@ TEST_CASE("constants: alignment, sharing, no elements, no axes") {
     CHECK_MESSAGE(reinterpret_cast<std::uintptr_t>(tensor.data) % kAlignment == 0, tensor.name);
   CHECK(values<s16>(find(*model, "s16")) == std::vector<s16>{-32768, 32767});
   CHECK(values<u16>(find(*model, "f16")) == std::vector<u16>{0x7bff, 0xb800, 0x7c00});
+  CHECK(find(*model, "u8").quantization.zero_point == std::vector<s32>{3, 255});
   CHECK(find(*model, "shared").data == find(*model, "s8").data);
   CHECK(find(*model, "s8").stored_bytes == 3);
   CHECK(find(*model, "shared").stored_bytes == 0);

@@ -86,7 +86,8 @@ def shape_text(shape: Iterable[int | str]) -> str:
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], markdown: bool = False) -> str:
     """A table of text; columns whose cells are all numbers or sizes are set to the right."""
     texts = [[_cell(value) for value in row] for row in rows]
-    widths = [max([len(name), *(len(row[i]) for row in texts)]) for i, name in enumerate(header)]
+    narrowest = 3 if markdown else 0  # Markdown wants a dash in every column's rule
+    widths = [max([narrowest, len(name), *(len(row[i]) for row in texts)]) for i, name in enumerate(header)]
     right = [all(_is_number(row[i]) for row in texts) for i in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from whit.cli.common import Array
+from whit.cli.common import Array, shape_text
 from whit.dtypes import NUMPY_DTYPES
 from whit.errors import FileError, FormatError, InvalidArgumentError
 from whit.model import Model, TensorInfo
@@ -31,7 +31,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]FILE",
         help=f"{_KINDS}, once for each input (default: random values)",
     )
-    add_shape(parser, "sizes of random inputs where the file leaves them open (default: 1)")
+    add_shape(parser, "sizes of random inputs where the file leaves them open (default: a batch of 1)")
 
 
 def add_shape(parser: argparse.ArgumentParser, text: str) -> None:
@@ -131,7 +131,7 @@ def _load(path: Path) -> Any:
 
 
 def random_feeds(model: Model, shapes: Sequence[str] = (), seed: int = 0) -> dict[str, Array]:
-    """Random arrays for all inputs. `shapes` holds NAME=1x3x224x224 for sizes that are not fixed (else 1)."""
+    """Random arrays for all inputs. `shapes` holds NAME=1x3x224x224 for sizes that are not fixed."""
     given = parse_shapes(shapes)
     names = [info.name for info in model.inputs]
     unknown = [name for name in given if name not in names]
@@ -142,13 +142,23 @@ def random_feeds(model: Model, shapes: Sequence[str] = (), seed: int = 0) -> dic
 
 
 def _random_array(info: TensorInfo, shape: tuple[int, ...] | None, generator: np.random.Generator) -> Array:
-    sizes = shape or tuple(size if isinstance(size, int) else 1 for size in info.shape)
+    sizes = shape or _default_shape(info)
     dtype = NUMPY_DTYPES[info.dtype]
     if dtype.kind == "f":
         return generator.standard_normal(sizes, np.float32).astype(dtype, copy=False)
     if dtype.itemsize == 1:
         return generator.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, sizes, dtype, endpoint=True)
     return np.zeros(sizes, dtype)
+
+
+def _default_shape(info: TensorInfo) -> tuple[int, ...]:
+    """1 for an open batch size; for other sizes there is no good guess."""
+    if any(isinstance(size, str) for size in info.shape[1:]):
+        raise InvalidArgumentError(
+            f"input {info.name!r} of shape {shape_text(info.shape)} has open sizes: "
+            f"give --shape {info.name}=1x3x224x224"
+        )
+    return tuple(size if isinstance(size, int) else 1 for size in info.shape)
 
 
 def parse_shapes(texts: Sequence[str], option: str = "--shape") -> dict[str, tuple[int, ...]]:

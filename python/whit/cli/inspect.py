@@ -28,7 +28,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("model", metavar="MODEL.whit")
     parser.add_argument("--tensors", action="store_true", help=f"list all stored tensors, not the {_BIGGEST} biggest")
-    add_shape(parser, "plan for these sizes where the file leaves them open")
+    add_shape(parser, "plan for these sizes where the file leaves them open (default: 1)")
     add_threads(parser)
     add_json(parser)
     parser.set_defaults(run=_run)
@@ -42,7 +42,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(summary)
     else:
-        _print(arguments.model, summary, arguments.tensors)
+        _print(arguments.model, summary, bool(arguments.shape), arguments.tensors)
     return EXIT_OK
 
 
@@ -77,7 +77,10 @@ def _info(info: TensorInfo) -> dict[str, Any]:
 
 
 def _nodes(model: Model, tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The operators in order; `kernel` is "view" where nothing is computed, None before the sizes are known."""
+    """The operators in order.
+
+    `kernel` is "view" where nothing is computed, None without a plan: where open sizes taken as 1 do not fit.
+    """
     kernels = {item["name"]: item["kernel"] for item in model.kernels()}
     nodes = []
     for node in model.nodes():
@@ -114,16 +117,19 @@ def _totals(stored: list[dict[str, Any]]) -> list[dict[str, Any]]:
 # --- text ---
 
 
-def _print(path: str, summary: Mapping[str, Any], all_tensors: bool) -> None:
+def _print(path: str, summary: Mapping[str, Any], shaped: bool, all_tensors: bool) -> None:
     print(f"{path}: .whit format {summary['format_version']}, {size_text(summary['file_bytes'])}")
     for kind in ("inputs", "outputs"):
         for item in summary[kind]:
             _fact(kind[:-1], f"{item['name']}: {item['dtype']} {shape_text(item['shape'])}{_steps(item)}")
     for label, text in _made(summary["metadata"]):
         _fact(label, text)
-    planned = all(node["kernel"] is not None for node in summary["nodes"])
     memory = f"{size_text(summary['packed_bytes'])} of packed weights, {size_text(summary['arena_bytes'])} for tensors"
-    _fact("memory", memory if planned else "known when the sizes are: give --shape")
+    if any(node["kernel"] is None for node in summary["nodes"]):
+        memory = "unknown until the open sizes are: give --shape"
+    elif not shaped and any(isinstance(size, str) for item in summary["inputs"] for size in item["shape"]):
+        memory += ", open sizes taken as 1"
+    _fact("memory", memory)
     _fact("runs on", f"{summary['isa']}, {summary['threads']} thread{'s' * (summary['threads'] != 1)}")
     print()
     header = ("node", "operator", "dtype", "shape", "kernel")

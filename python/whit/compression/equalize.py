@@ -5,8 +5,8 @@ a factor s[c] and the reading weights divided by it: the f32 model stays the sam
 Through Weight Equalization and Bias Correction", 2019). Legal for tensors
 
 * computed by a product (or a pool, a mean over pixels, a change of shape that keeps the channels of such a tensor),
-* without activation, or with a clamp from 0; under a finite clamp m, s[c] is at least 1 and at most m over the largest
-  value seen, so the clamp cuts off nothing that calibration data had,
+* without activation, or with a clamp from 0; under a finite clamp m, s[c] is at least 1 and keeps the largest value
+  seen below a third of m, so that the clamp cuts off nothing that calibration data did not come near,
 * read by products alone; tensors tied by a residual addition get the same factors.
 
 How far to go is a matter of balance: large factors move the trouble into the reading weights. For each group of tensors
@@ -32,6 +32,9 @@ __all__ = ["decode_factors", "encode_factors", "equalize"]
 
 #: A channel is never believed to stay smaller than this share of the largest.
 _MAX_FACTOR = 32.0
+#: Under a finite clamp a channel may become this much larger than it was on calibration data. Less hurts models whose
+#: channels are rarely active (EfficientNet-Lite), more takes away what others gain (MobileNetV2).
+_HEADROOM = 3.0
 #: Estimated noise must fall to this share of what it was.
 _WORTHWHILE = 0.9
 _ALPHAS = (0.25, 0.5, 0.75, 1.0)
@@ -179,7 +182,7 @@ def _choose(graph: Graph, group: _Group, statistics: Mapping[str, Statistics], o
         factors[live] *= reach.max() / (factors[live] * reach[live]).max()  # the tensor keeps its range
         low, high = 1 / _MAX_FACTOR, np.full(len(reach), _MAX_FACTOR)
         if group.limit < math.inf:
-            low, high[live] = 1.0, np.minimum(_MAX_FACTOR, group.limit / reach[live])
+            low, high[live] = 1.0, np.minimum(_MAX_FACTOR, group.limit / (_HEADROOM * reach[live]))
         factors = np.clip(factors, low, np.maximum(high, low))
         factors = np.exp2(np.floor(4 * np.log2(factors) + 1e-6) / 4)
         factors[~live] = 1

@@ -18,6 +18,8 @@ POOLS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "3x2_asymmetric": ((1, 8, 7, 3), {"kernel_shape": [3, 2], "strides": [1, 2], "pads": [0, 1, 2, 0]}),
     "ceil": ((1, 8, 9, 4), {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}),
     "ceil_padded": ((1, 6, 6, 33), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1}),
+    "ceil_one_pixel": ((1, 1, 1, 3), {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}),
+    "ceil_below_window": ((2, 2, 3, 5), {"kernel_shape": [3, 3], "strides": [2, 3], "ceil_mode": 1}),
     "whole_image": ((2, 5, 4, 70), {"kernel_shape": [5, 4], "strides": [1, 1]}),
     "1x1": ((1, 3, 3, 2), {"kernel_shape": [1, 1], "strides": [2, 1]}),
     "line": ((2, 11, 6), {"kernel_shape": [3], "strides": [2], "pads": [1, 0]}),

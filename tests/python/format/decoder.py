@@ -270,7 +270,8 @@ def read_tensor(cursor: Cursor) -> Tensor:
         require(elements <= 2**40, "too many elements")
     tensor = Tensor(name, DTYPES[dtype], tuple(shape))
     kind = cursor.number("B", "quantization kind")
-    require(kind <= 3, "quantization kind")
+    if kind > 3:
+        raise Unsupported(f"quantization {kind}")
     if kind:
         require(tensor.dtype in ZERO_POINTS, "this dtype cannot be quantised")
         count = 1
