@@ -4,8 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
-
-#include <pthread.h>
+#include <thread>
 
 #if defined(__linux__)
 #include <sched.h>
@@ -110,21 +109,28 @@ Result<int> default_threads() {
 
 ThreadPool::ThreadPool(int threads) : threads_(std::max(threads, 1)), fork_generation_(current_fork_generation()) {
   workers_.reserve(static_cast<std::size_t>(threads_ - 1));
-  for (int i = 1; i < threads_; ++i) workers_.emplace_back([this, i] { worker(i); });
+  for (int i = 1; i < threads_; ++i) {
+    workers_.push_back({this, i, {}});
+    if (pthread_create(&workers_.back().handle, nullptr, &ThreadPool::enter, &workers_.back()) == 0) continue;
+    workers_.pop_back();
+    threads_ = i;  // no worker has looked at it yet: that takes a first epoch
+  }
+}
+
+void* ThreadPool::enter(void* worker) {
+  const Worker& self = *static_cast<const Worker*>(worker);
+  self.pool->work(self.index);
+  return nullptr;
 }
 
 bool ThreadPool::is_forked() const { return fork_generation.load(std::memory_order_relaxed) != fork_generation_; }
 
 ThreadPool::~ThreadPool() {
-  if (is_forked()) {
-    // The threads are not in this process, so they can be neither joined nor detached, and their handles must not die.
-    static_cast<void>(new std::vector<std::thread>(std::move(workers_)));
-    return;
-  }
+  if (is_forked()) return;
   stop_.store(true, std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
-  for (std::thread& thread : workers_) thread.join();
+  for (const Worker& worker : workers_) pthread_join(worker.handle, nullptr);
 }
 
 void ThreadPool::begin() { spinning_.store(true, std::memory_order_relaxed); }
@@ -160,7 +166,7 @@ void ThreadPool::parallel_for(isize count, isize grain, FunctionRef<void(isize, 
   }
 }
 
-void ThreadPool::worker(int index) {
+void ThreadPool::work(int index) {
   u32 seen = 0;
   while (true) {
     int spins = 0;

@@ -1,8 +1,9 @@
 #pragma once
 // Threads that one session owns. Work is split statically, so that results and memory use do not depend on timing.
 
+#include <pthread.h>
+
 #include <atomic>
-#include <thread>
 #include <vector>
 
 #include "base/status.h"
@@ -36,7 +37,7 @@ int available_cpus();
 /// In a child made by fork() the workers do not exist: there every parallel_for runs on the calling thread alone.
 class ThreadPool {
  public:
-  /// `threads` including the caller; threads - 1 are started.
+  /// `threads` including the caller; threads - 1 are started, or as many as the system lets us.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -54,13 +55,19 @@ class ThreadPool {
   void end();
 
  private:
-  void worker(int index);
+  struct Worker {
+    ThreadPool* pool;
+    int index;
+    pthread_t handle;
+  };
+  static void* enter(void* worker);
+  void work(int index);
   void run_share(int thread) const;
   bool is_forked() const;
 
   int threads_;
-  u32 fork_generation_;  // of the process that started the workers
-  std::vector<std::thread> workers_;
+  u32 fork_generation_;          // of the process that started the workers
+  std::vector<Worker> workers_;  // never moved: each thread knows its own
   // One job at a time: written by the caller before `epoch_` moves on, read by the workers after.
   const FunctionRef<void(isize, isize, int)>* work_ = nullptr;
   isize count_ = 0, grain_ = 1;

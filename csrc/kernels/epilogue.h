@@ -40,6 +40,7 @@ struct EpilogueS8 {
 
 /// The same for f32 accumulators (acc includes the bias):
 ///     t = acc;  t = t + residual;  hard_swish as above with alpha = 1/6;  clamp;  store
+/// but here max(t, x) is `x > t ? x : t` and min(t, x) is `x < t ? x : t`: a NaN stays a NaN.
 struct EpilogueF32 {
   Activation activation = Activation::clamp;
   const f32* residual = nullptr;

@@ -256,7 +256,7 @@ TEST_CASE("the residual may be the output") {
   });
 }
 
-TEST_CASE("NaN becomes the lower bound, infinities are clamped, minus zero is not above zero") {
+TEST_CASE("NaN stays, infinities are clamped, minus zero is not below zero") {
   for_each_runnable(kernels(), [](const Kernel& kernel) {
     const f32 centres[] = {kNan, kInf, -kInf, -0.0f, 0.25f};
     for (const Shape& shape : shapes(kernel)) {
@@ -284,8 +284,8 @@ TEST_CASE("NaN becomes the lower bound, infinities are clamped, minus zero is no
           const std::vector<f32> in(channels, centre);
           std::vector<f32> out(channels);
           run(kernel, {g, in.data(), pad.data(), packed.data(), e, out.data(), channels}, 0, 1);
-          first.push_back(bits(out[0]));
-          for (const f32 v : out) REQUIRE(bits(v) == first.back());
+          first.push_back(std::isnan(out[0]) ? bits(kNan) : bits(out[0]));
+          for (const f32 v : out) REQUIRE((std::isnan(v) ? bits(kNan) : bits(v)) == first.back());
         }
         return first;
       };
@@ -295,14 +295,14 @@ TEST_CASE("NaN becomes the lower bound, infinities are clamped, minus zero is no
         return result;
       };
       EpilogueF32 e = no_epilogue();
-      CHECK(outputs(e) == want({-kInf, kInf, -kInf, -0.0f, 0.25f}));
+      CHECK(outputs(e) == want({kNan, kInf, -kInf, -0.0f, 0.25f}));
       e.clamp_min = 0;
       e.clamp_max = 6;
-      CHECK(outputs(e) == want({0, 6, 0, 0, 0.25f}));
+      CHECK(outputs(e) == want({kNan, 6, 0, -0.0f, 0.25f}));
       e.clamp_min = -1;
       e.activation = Activation::hard_swish;
       // -inf * 0 is NaN; hard_swish(-0) = -0 * 0.5
-      CHECK(outputs(e) == want({-1, 6, -1, -0.0f, 0.25f * (0.25f * (1.0f / 6) + 0.5f)}));
+      CHECK(outputs(e) == want({kNan, 6, kNan, -0.0f, 0.25f * (0.25f * (1.0f / 6) + 0.5f)}));
     }
   });
 }

@@ -118,7 +118,7 @@ TEST_CASE("clamps and thresholds treat NaN and infinity as documented") {
   test::for_each_level(tables(), [&](const Table& table) {
     std::vector<f32> y(4);
     table.unary[static_cast<int>(Unary::clip)]({x.data(), y.data(), 4, 0.0f, inf});
-    CHECK(y[0] == 0.0f);
+    CHECK(std::isnan(y[0]));
     CHECK(y[1] == 0.0f);
     CHECK(y[2] == inf);
     table.unary[static_cast<int>(Unary::leaky_relu)]({x.data(), y.data(), 4, 0.1f, 0});
@@ -167,7 +167,7 @@ TEST_CASE("unary functions and pow give the bits that every other CPU gives") {
   const isize n = static_cast<isize>(x.size());
   scalar().binary_f32[static_cast<int>(Binary::pow)]({x.data(), exponents.data(), powers.data(), 1, n, n, n, 1, 1, {}});
   all.insert(all.end(), powers.begin(), powers.end());
-  CHECK(fingerprint(all) == 5633543375808520362u);  // changes only together with the functions themselves
+  CHECK(fingerprint(all) == 2641307651955384490u);  // changes only together with the functions themselves
 }
 
 // --- binary ---------------------------------------------------------------------------------------------------------
@@ -175,8 +175,8 @@ TEST_CASE("unary functions and pow give the bits that every other CPU gives") {
 f32 naive(Binary op, f32 a, f32 b, const BinaryParams& p) {
   const auto clamped = [&](f32 t) {
     if (std::isinf(p.clamp_min) && std::isinf(p.clamp_max)) return t;
-    t = t > p.clamp_min ? t : p.clamp_min;
-    return t < p.clamp_max ? t : p.clamp_max;
+    t = p.clamp_min > t ? p.clamp_min : t;
+    return p.clamp_max < t ? p.clamp_max : t;
   };
   const bool nan = std::isnan(a) || std::isnan(b);
   switch (op) {

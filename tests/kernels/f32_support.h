@@ -49,12 +49,12 @@ inline f32 epilogue(const EpilogueF32& e, f32 t, f32 residual) {
   if (e.residual) t = t + residual;
   if (e.activation == Activation::hard_swish) {
     f32 g = t * (1.0f / 6) + 0.5f;
-    g = g > 0 ? g : 0;
-    g = g < 1 ? g : 1;
+    g = 0 > g ? 0 : g;
+    g = 1 < g ? 1 : g;
     t = t * g;
   }
-  t = t > e.clamp_min ? t : e.clamp_min;
-  return t < e.clamp_max ? t : e.clamp_max;
+  t = e.clamp_min > t ? e.clamp_min : t;
+  return e.clamp_max < t ? e.clamp_max : t;
 }
 
 inline EpilogueF32 no_epilogue() {

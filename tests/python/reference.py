@@ -163,12 +163,9 @@ def zero_of(quantization: Quantization) -> int:
 
 
 def clamp(t: np.ndarray, low: float, high: float) -> np.ndarray:
-    """A not-a-number becomes the bound, as in epilogue.h (only if there is a bound)."""
-    if low != -math.inf:
-        t = np.where(t > low, t, t.dtype.type(low))
-    if high != math.inf:
-        t = np.where(t < high, t, t.dtype.type(high))
-    return t
+    """A not-a-number stays one, as in EpilogueF32."""
+    t = np.where(t < low, t.dtype.type(low), t)
+    return np.where(t > high, t.dtype.type(high), t)
 
 
 def hard_swish(t: np.ndarray, alpha: Any) -> np.ndarray:

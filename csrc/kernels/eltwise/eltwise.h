@@ -10,7 +10,7 @@
 namespace whit::eltwise {
 
 enum class Unary : u8 {
-  clip,        ///< p = lowest, q = highest; a NaN becomes p (the clamp of epilogue.h)
+  clip,        ///< p = lowest, q = highest (the clamp of EpilogueF32: a NaN stays)
   leaky_relu,  ///< x < 0 ? x * p : x
   elu,         ///< x < 0 ? p * (e^x - 1) : x
   sigmoid,     ///< 1 / (1 + e^-x)

@@ -26,8 +26,8 @@ struct Vector {
   WHIT_INLINE static Register mul(Register a, Register b) { return _mm256_mul_ps(a, b); }
   WHIT_INLINE static Register add(Register a, Register b) { return _mm256_add_ps(a, b); }
   /// t > x ? t : x and t < x ? t : x, which is what the instructions do.
-  WHIT_INLINE static Register max(Register t, Register x) { return _mm256_max_ps(t, x); }
-  WHIT_INLINE static Register min(Register t, Register x) { return _mm256_min_ps(t, x); }
+  WHIT_INLINE static Register max(Register t, Register x) { return _mm256_max_ps(x, t); }
+  WHIT_INLINE static Register min(Register t, Register x) { return _mm256_min_ps(x, t); }
 
  private:
   WHIT_INLINE static __m256i mask(int count) {

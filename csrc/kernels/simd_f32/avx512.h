@@ -27,8 +27,8 @@ struct Vector {
   WHIT_INLINE static Register add(Register a, Register b) { return _mm512_add_ps(a, b); }
   /// t > x ? t : x and t < x ? t : x, which is what the instructions do.
   /// In their masked form, since GCC 12 warns of the undefined operand inside the plain one.
-  WHIT_INLINE static Register max(Register t, Register x) { return _mm512_maskz_max_ps(0xffff, t, x); }
-  WHIT_INLINE static Register min(Register t, Register x) { return _mm512_maskz_min_ps(0xffff, t, x); }
+  WHIT_INLINE static Register max(Register t, Register x) { return _mm512_maskz_max_ps(0xffff, x, t); }
+  WHIT_INLINE static Register min(Register t, Register x) { return _mm512_maskz_min_ps(0xffff, x, t); }
 
  private:
   WHIT_INLINE static __mmask16 mask(int count) { return static_cast<__mmask16>((1u << count) - 1); }

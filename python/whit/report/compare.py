@@ -37,7 +37,7 @@ class LayerComparison:
     Attributes:
         name, op: of the operator.
         tensor: its output.
-        dtype: of that output in the compressed model.
+        dtype: in which the compressed model computes it: of the operator's first input there.
         snr_db: signal-to-noise ratio of the output, 200 where equal.
         input_snr_db: the lowest of its inputs; much above `snr_db` where this layer is what loses. None where no input
             was compared.
@@ -62,8 +62,8 @@ class OutputComparison:
         snr_db: signal-to-noise ratio.
         max_abs: largest difference.
         max_abs_reference: largest magnitude in the original.
-        top1_agreement: share of samples (of vectors along the last axis) whose largest entry is at the same place;
-            None for outputs that are no vectors of classes.
+        top1_agreement: share of samples whose largest entry is at the same place, for outputs [N, classes] or
+            [classes]; None for others.
     """
 
     name: str
@@ -173,7 +173,7 @@ def compare(
             if name in tops:
                 tops[name].add(wanted_values[name], got)
 
-    layers = _layers(graph, partners, tensors, differences)
+    layers = _layers(graph, partners, _computing_dtypes(compressed), differences)
     outputs = tuple(
         OutputComparison(
             name, _round(differences[name].snr_db), differences[name].max_abs, tops[name].max_abs, tops[name].agreement
@@ -210,21 +210,24 @@ class _Top1:
         if reference.size == 0:
             return
         self.max_abs = max(self.max_abs, float(np.abs(reference.astype(np.float64)).max()))
-        # [classes], [N, classes], or the like with sizes of 1 in between.
-        classes = reference.shape[-1] if reference.ndim else 1
-        vectors = reference.size // classes
-        self.is_vector &= classes > 1 and (reference.ndim == 1 or vectors == reference.shape[0])
+        self.is_vector &= reference.ndim in (1, 2) and reference.shape[-1] > 1
         if self.is_vector:
-            same = reference.reshape(-1, classes).argmax(1) == other.reshape(-1, classes).argmax(1)
-            self.same, self.total = self.same + int(same.sum()), self.total + vectors
+            same = reference.argmax(-1) == other.argmax(-1)
+            self.same, self.total = self.same + int(np.sum(same)), self.total + np.size(same)
 
     @property
     def agreement(self) -> float | None:
         return self.same / self.total if self.is_vector and self.total else None
 
 
+def _computing_dtypes(model: Model) -> dict[str, str]:
+    """Output tensor -> dtype of the first input of the operator that computes it."""
+    dtypes = {item["name"]: item["dtype"] for item in model.tensors()}
+    return {name: dtypes[node["inputs"][0]] for node in model.nodes() for name in node["outputs"] if name}
+
+
 def _layers(
-    graph: Graph, partners: Mapping[str, Partner], tensors: Mapping[str, Any], differences: Mapping[str, Difference]
+    graph: Graph, partners: Mapping[str, Partner], dtypes: Mapping[str, str], differences: Mapping[str, Difference]
 ) -> tuple[LayerComparison, ...]:
     layers = []
     for node in graph.nodes:
@@ -237,7 +240,7 @@ def _layers(
                 node.name,
                 node.op,
                 name,
-                str(tensors[partners[name].name]["dtype"]),
+                dtypes.get(partners[name].name, "f32"),
                 _round(differences[name].snr_db),
                 _round(min(before)) if before else None,
                 differences[name].max_abs,
@@ -256,7 +259,7 @@ def _advice(
         return ["every output is close to the original; nothing to do"]
     advice = []
     # A layer without compared inputs has the model's own inputs, which are exact.
-    causes = [layer for layer in layers if _input_snr(layer) - layer.snr_db > _OWN_LOSS_DB]
+    causes = [layer for layer in layers if layer.dtype == "s8" and _input_snr(layer) - layer.snr_db > _OWN_LOSS_DB]
     culprits = [layer for layer in causes if layer.snr_db < _BAD_SNR_DB] or causes
     if culprits and is_s8:
         listed = ", ".join(f"{layer.name!r}" for layer in culprits[:5])

@@ -109,14 +109,16 @@ def test_residuals_pools_and_gemm_share_factors() -> None:
         np.testing.assert_array_equal(factors[name], factors["first"])
 
 
-def test_finite_clamp_is_never_reached_by_scaling() -> None:
+def test_finite_clamps_keep_headroom() -> None:
     b = Builder(3)
-    a = b.conv(b.input("x", 1, 6, 6, 4), 8, name="first", clamp_min=0.0, clamp_max=6.0)
+    a = b.conv(b.input("x", 1, 6, 6, 4), 8, name="first", clamp_min=0.0, clamp_max=100.0)
     graph = b.finish(b.conv(a, 8, name="depthwise", group=8))
     uneven(b, "first")
     after, factors, statistics = apply(graph)
     assert (factors["first"] >= 1).all()
     assert factors["first"].max() > 1.5
+    scaled = factors["first"] > 1
+    assert statistics["first"].high[scaled].max() <= 100 / 3 * (1 + 1e-6)
     check_same_model(graph, after, factors, statistics)
 
 
