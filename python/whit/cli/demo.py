@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
+from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ __all__ = ["add"]
 
 #: What int8 may cost on these 600 images before the demo calls itself failed.
 _MAX_DROP_POINTS = 1.0
+#: Latency is the median of 200 runs in the best of so many rounds.
+_ROUNDS = 10
 #: The network takes values of 0 to 16; kept pictures hold 15 times as much, so that people can see them.
 _GREY = 15
 _PREPROCESS = f"channels=gray,scale=1/{_GREY}"
@@ -71,26 +75,32 @@ def _rows(folder: Path, keep: bool) -> list[dict[str, Any]]:
         (folder / "digits.onnx").write_bytes(source)
         _save_pictures(folder / "calibration", calibration)
         _save_pictures(folder / "test", images, labels)
-    rows = []
-    for recipe in ("f32", "int8-weights", "int8"):
-        path = folder / f"digits-{recipe}.whit"
-        samples = {"image": calibration.astype(np.float32)} if recipe == "int8" else None
-        compress(source, path, recipe, samples, preprocess=_PREPROCESS)
-        with load(path, threads=1) as model:
-            feeds = images.astype(np.float32)[:, None]
+    feeds = images.astype(np.float32)[:, None]
+    rows: list[dict[str, Any]] = []
+    with ExitStack() as opened:
+        models = []
+        for recipe in ("f32", "int8-weights", "int8"):
+            path = folder / f"digits-{recipe}.whit"
+            samples = {"image": calibration.astype(np.float32)} if recipe == "int8" else None
+            compress(source, path, recipe, samples, preprocess=_PREPROCESS)
+            model = opened.enter_context(load(path, threads=1))
+            models.append(model)
             right = sum(_class(model, image) == label for image, label in zip(feeds, labels, strict=True))
-            timing = measure(model, {"image": feeds[0]}, count=200)
-        rows.append(
-            {
-                "recipe": recipe,
-                "file_bytes": path.stat().st_size,
-                "onnx_bytes": len(source),
-                "accuracy": 100 * int(right) / len(labels),
-                "images": len(labels),
-                "p50_ms": timing.p50_ms,
-                "isa": timing.isa,
-            }
-        )
+            rows.append(
+                {
+                    "recipe": recipe,
+                    "file_bytes": path.stat().st_size,
+                    "onnx_bytes": len(source),
+                    "accuracy": 100 * int(right) / len(labels),
+                    "images": len(labels),
+                    "p50_ms": math.inf,
+                    "isa": model.isa,
+                }
+            )
+        # In turns, and the best of several: a clock that changes or another program meets all alike.
+        for _ in range(_ROUNDS):
+            for model, row in zip(models, rows, strict=True):
+                row["p50_ms"] = min(row["p50_ms"], measure(model, {"image": feeds[0]}, count=200).p50_ms)
     return rows
 
 

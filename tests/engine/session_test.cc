@@ -1,0 +1,243 @@
+// Session: runs, does not allocate while it does, changes its plan with the sizes of the inputs.
+
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include <malloc.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "engine/model_builder.h"
+
+namespace {
+// Every allocation of this program: whit uses operator new and aligned_alloc alone.
+std::atomic<long> allocations{0};
+}  // namespace
+
+void* operator new(std::size_t bytes) {
+  allocations.fetch_add(1);
+  void* p = std::malloc(bytes ? bytes : 1);
+  if (!p) std::abort();
+  return p;
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+extern "C" void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
+  allocations.fetch_add(1);
+  return memalign(alignment, bytes);
+}
+
+namespace whit {
+namespace {
+
+using namespace whit::test;
+using V = std::vector<s64>;
+using F = std::vector<f32>;
+
+/// Runs a session on f32 inputs that hold 0, 1/8, 2/8, ... and returns the outputs.
+class Runner {
+ public:
+  Runner(Session& session, const std::vector<Shape>& shapes) : session_(session) {
+    const Status status = session.prepare(shapes);
+    REQUIRE_MESSAGE(status.ok(), status.message());
+    for (const Shape& shape : shapes) {
+      inputs_.emplace_back(static_cast<std::size_t>(shape.elements()));
+      for (std::size_t i = 0; i < inputs_.back().size(); ++i) inputs_.back()[i] = static_cast<f32>(i % 17) / 8;
+      in_.push_back(reinterpret_cast<const std::byte*>(inputs_.back().data()));
+    }
+    const Model& model = session.model().model();
+    for (int tensor : session.plan()->outputs) {
+      outputs_.emplace_back(static_cast<std::size_t>(session.plan()->tensor_bytes(model, tensor)) / sizeof(f32));
+      out_.push_back(reinterpret_cast<std::byte*>(outputs_.back().data()));
+    }
+  }
+  const std::vector<F>& run(std::span<u64> times = {}) {
+    for (F& output : outputs_) std::fill(output.begin(), output.end(), std::nanf(""));
+    session_.run(in_, out_, times);
+    return outputs_;
+  }
+  /// Allocations of `runs` runs.
+  long allocations_of(int runs) {
+    session_.run(in_, out_);
+    const long before = allocations.load();
+    for (int i = 0; i < runs; ++i) session_.run(in_, out_);
+    return allocations.load() - before;
+  }
+
+ private:
+  Session& session_;
+  std::vector<F> inputs_, outputs_;
+  std::vector<const std::byte*> in_;
+  std::vector<std::byte*> out_;
+};
+
+/// Something of every kind: products, windows, movement, scratch, views, several outputs.
+std::shared_ptr<PreparedModel> varied_model() {
+  ModelBuilder b;
+  const int x = b.input({1, 12, 10, 4});
+  const auto conv = [&](int from, int out, int in, s64 kernel, s64 group) {
+    const int w = b.constant({out, kernel, kernel, in / group}), bias = b.constant({out});
+    return b.node(Op::conv, {from, w, bias}, 4,
+                  {{"strides", V{1, 1}},
+                   {"dilations", V{1, 1}},
+                   {"pads", V(4, kernel / 2)},
+                   {"group", group},
+                   {"clamp_min", 0.0f}});
+  };
+  const int a = conv(x, 8, 4, 3, 1), d = conv(a, 8, 8, 3, 8), p = conv(d, 8, 8, 1, 1);
+  const int sum = b.node(Op::add, {p, a}, 4);
+  const int up = b.node(Op::conv_transpose, {sum, b.constant({6, 2, 2, 8})}, 4,
+                        {{"strides", V{2, 2}},
+                         {"dilations", V{1, 1}},
+                         {"pads", V(4, 0)},
+                         {"output_padding", V{0, 0}},
+                         {"group", s64{1}}});
+  const int small = b.node(Op::resize, {up}, 4,
+                           {{"mode", std::string("linear")},
+                            {"coordinate_transformation_mode", std::string("half_pixel")},
+                            {"nearest_mode", std::string("floor")},
+                            {"scales", std::vector<f32>{}},
+                            {"sizes", V{5, 7}}});
+  const int pooled = b.node(Op::max_pool, {small}, 4,
+                            {{"kernel_shape", V{3, 3}},
+                             {"strides", V{1, 1}},
+                             {"dilations", V{1, 1}},
+                             {"pads", V(4, 1)},
+                             {"ceil_mode", s64{0}}});
+  const int steps = b.node(Op::reshape, {pooled}, 3, {{"shape", V{35, 1, 6}}});
+  const int lstm = b.node(Op::lstm, {steps, b.constant({1, 20, 6}), b.constant({1, 20, 5}), b.constant({1, 40})}, 4,
+                          {{"direction", std::string("forward")}});
+  const int states = b.node(Op::reshape, {lstm}, 2, {{"shape", V{35, 5}}});
+  const int other = b.node(Op::transpose, {states}, 2, {{"perm", V{1, 0}}});
+  const int product = b.node(Op::mat_mul, {other, states}, 2);
+  const int scores = b.node(Op::gemm, {product, b.constant({9, 5})}, 2);
+  const int y = b.node(Op::softmax, {scores}, 2, {{"axis", s64{1}}});
+  const int mean = b.node(Op::reduce_mean, {sum}, 2, {{"axes", V{1, 2}}, {"keepdims", s64{0}}});
+  return b.finish({y, mean, states});
+}
+
+std::unique_ptr<Session> session_of(std::shared_ptr<PreparedModel> model, int threads, std::vector<int> observe = {}) {
+  REQUIRE(model);
+  auto session = Session::make(std::move(model), threads, std::move(observe));
+  REQUIRE_MESSAGE(session.ok(), session.status().message());
+  return std::move(*session);
+}
+
+TEST_CASE("running does not allocate") {
+  for (int threads : {1, 3}) {
+    const auto session = session_of(varied_model(), threads);
+    Runner runner(*session, {Shape{1, 12, 10, 4}});
+    CHECK(runner.allocations_of(20) == 0);
+    long before = allocations.load();
+    delete new int;
+    CHECK(allocations.load() == before + 1);  // the counter works
+    before = allocations.load();
+    AlignedBuffer buffer(100);
+    CHECK(allocations.load() == before + 1);
+  }
+}
+
+TEST_CASE("the same bytes again, for every number of threads") {
+  const auto model = varied_model();
+  const auto first = session_of(model, 1);
+  const std::vector<F> wanted = Runner(*first, {Shape{1, 12, 10, 4}}).run();
+  for (const F& output : wanted)
+    for (f32 value : output) REQUIRE(std::isfinite(value));
+  for (int threads : {1, 2, 3, 5}) {
+    const auto session = session_of(model, threads);
+    Runner runner(*session, {Shape{1, 12, 10, 4}});
+    for (int i = 0; i < 5; ++i) CHECK(runner.run() == wanted);
+  }
+}
+
+TEST_CASE("sessions of one model run side by side") {
+  const auto model = varied_model();
+  const auto first = session_of(model, 1);
+  const std::vector<F> wanted = Runner(*first, {Shape{1, 12, 10, 4}}).run();
+  std::vector<std::thread> threads;
+  std::atomic<int> same{0};
+  for (int i = 0; i < 4; ++i)
+    threads.emplace_back([&, i] {
+      const auto session = session_of(model, 1 + i % 2);
+      Runner runner(*session, {Shape{1, 12, 10, 4}});
+      for (int run = 0; run < 25; ++run) same += runner.run() == wanted;
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(same == 100);
+}
+
+TEST_CASE("times are added up per node") {
+  const auto session = session_of(varied_model(), 1);
+  Runner runner(*session, {Shape{1, 12, 10, 4}});
+  std::vector<u64> times(session->plan()->nodes.size(), 0);
+  runner.run(times);
+  for (u64 time : times) CHECK(time > 0);
+  const std::vector<u64> once = times;
+  runner.run(times);
+  for (std::size_t i = 0; i < times.size(); ++i) CHECK(times[i] > once[i]);
+}
+
+TEST_CASE("observed tensors come behind the outputs and change nothing") {
+  const auto model = varied_model();
+  const std::vector<F> wanted = Runner(*session_of(model, 1), {Shape{1, 12, 10, 4}}).run();
+  std::vector<int> all;
+  for (const Node& node : model->model().nodes) all.push_back(node.outputs[0]);
+  const auto session = session_of(model, 2, all);
+  const std::vector<F> got = Runner(*session, {Shape{1, 12, 10, 4}}).run();
+  REQUIRE(got.size() == wanted.size() + all.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(got[i] == wanted[i]);
+  for (const F& output : got)
+    for (f32 value : output) CHECK(std::isfinite(value));
+}
+
+TEST_CASE("the plan follows the sizes of the inputs") {
+  ModelBuilder b;
+  const int x = b.input({-1, 3}), y = b.node(Op::exp, {b.node(Op::neg, {x}, 2)}, 2);
+  const auto session = session_of(b.finish({y}), 2);
+  REQUIRE(session->plan());  // made for a size of 1
+  for (s64 rows : {1, 5, 4000, 5, 2}) {
+    Runner runner(*session, {Shape{rows, 3}});
+    const Plan* plan = session->plan();
+    CHECK(plan->shapes[static_cast<std::size_t>(y)] == Shape{rows, 3});
+    const F got = runner.run()[0];
+    for (std::size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(std::exp(-f64(i % 17) / 8)));
+    REQUIRE(session->prepare({Shape{rows, 3}}).ok());
+    CHECK(session->plan() == plan);  // nothing to do for the same sizes
+  }
+}
+
+TEST_CASE("inputs of the wrong shape are refused and leave the plan alone") {
+  ModelBuilder b;
+  const int x = b.input({-1, 3}), y = b.node(Op::neg, {x}, 2);
+  const auto session = session_of(b.finish({y}), 1);
+  const Plan* plan = session->plan();
+  for (const Shape& shape : {Shape{2, 4}, Shape{3}, Shape{1, 1, 3}, Shape{0, 3}, Shape{}}) {
+    const Status status = session->prepare({shape});
+    CHECK(status.code() == Code::shape);
+    CHECK(status.message().find("input 't0' must have shape [size, 3]; got " + shape.text()) != std::string::npos);
+    CHECK(session->plan() == plan);
+  }
+}
+
+TEST_CASE("sizes that a 1 does not satisfy are planned on the first run") {
+  ModelBuilder b;
+  const int x = b.input({-1}), y = b.node(Op::reshape, {x}, 2, {{"shape", V{2, -1}}});
+  const auto session = session_of(b.finish({y}), 1);
+  CHECK(session->plan() == nullptr);
+  CHECK(Runner(*session, {Shape{6}}).run()[0].size() == 6);
+  CHECK(session->prepare({Shape{7}}).code() == Code::shape);
+}
+
+TEST_CASE("fixed sizes that do not fit together are an error at once") {
+  ModelBuilder b;
+  const int x = b.input({5}), y = b.node(Op::reshape, {x}, 2, {{"shape", V{2, -1}}});
+  const auto session = Session::make(b.finish({y}), 1, {});
+  CHECK(session.status().code() == Code::shape);
+}
+
+}  // namespace
+}  // namespace whit
