@@ -165,7 +165,8 @@ class DepthwiseConv final : public ConvBody {
           epilogue_.at(residual ? residual + first * static_cast<isize>(sizeof(Element)) : nullptr, channels);
       args.out = reinterpret_cast<decltype(args.out)>(context.outputs[0] + first * out_element_bytes_);
       args.out_stride = channels;
-      context.pool.parallel_for(geometry_.out_h, 1,
+      const isize row_work = row_out * geometry_.kernel_h * geometry_.kernel_w;
+      context.pool.parallel_for(geometry_.out_h, mac_grain(1, row_work),
                                 [&](isize begin, isize end, int) { dwconv_run(*kernel_, args, begin, end); });
     }
   }

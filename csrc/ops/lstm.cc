@@ -32,10 +32,10 @@ struct PackedGates {
   void run(int direction, const f32* lhs, const f32* residual, f32* out, isize m, ThreadPool& pool) const {
     const isize rows = gemm_f32::tile_rows(*kernel), columns = gemm_f32::panel_columns(*kernel);
     if (ceil_div(m, rows) >= pool.threads())
-      pool.parallel_for(m, rows,
+      pool.parallel_for(m, mac_grain(rows, n * k),
                         [&](isize begin, isize end, int) { run(direction, lhs, residual, out, begin, end, 0, n); });
     else
-      pool.parallel_for(n, columns,
+      pool.parallel_for(n, mac_grain(columns, m * k),
                         [&](isize begin, isize end, int) { run(direction, lhs, residual, out, 0, m, begin, end); });
   }
 };

@@ -4,6 +4,7 @@
 // One file per operator (or per group that shares its code); the list is model/op_list.inc: each WHIT_OP(name, ...)
 // there needs   std::unique_ptr<Operator> make_name(const Node&);   in namespace whit::ops.
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <span>
@@ -86,6 +87,13 @@ class Operator {
   int in_place_input_ = -1;
   bool is_view_ = false;
 };
+
+/// Multiply-accumulates below which another thread is not worth its waking: 10 to 20 us of a Cortex-A53 or A72 core.
+inline constexpr isize kMacsPerThread = 1 << 17;
+/// Items of `macs` multiply-accumulates each that one thread should have at least, as a multiple of `multiple`.
+inline isize mac_grain(isize multiple, isize macs) {
+  return round_up(ceil_div(kMacsPerThread, std::max<isize>(macs, 1)), multiple);
+}
 
 /// Never null.
 std::unique_ptr<Operator> make_operator(const Node& node);

@@ -116,11 +116,11 @@ class PackedProduct {
     std::byte* target = out + first_ * out_element_bytes;
     const isize rows = tile_rows(*kernel_), columns = panel_columns(*kernel_);
     if (ceil_div(m, rows) >= pool.threads() || n_ <= columns) {
-      pool.parallel_for(m, rows, [&](isize begin, isize end, int) {
+      pool.parallel_for(m, mac_grain(rows, n_ * taps_ * k_), [&](isize begin, isize end, int) {
         Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, begin, end, 0, n_);
       });
     } else {
-      pool.parallel_for(n_, columns, [&](isize begin, isize end, int) {
+      pool.parallel_for(n_, mac_grain(columns, m * taps_ * k_), [&](isize begin, isize end, int) {
         Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, 0, m, begin, end);
       });
     }
