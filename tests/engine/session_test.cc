@@ -18,14 +18,14 @@ namespace {
 std::atomic<long> allocations{0};
 }  // namespace
 
-void* operator new(std::size_t bytes) {
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   allocations.fetch_add(1);
   void* p = std::malloc(bytes ? bytes : 1);
   if (!p) std::abort();
   return p;
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 extern "C" void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
   allocations.fetch_add(1);
   return memalign(alignment, bytes);

@@ -173,7 +173,7 @@ def _steps(item: Mapping[str, Any]) -> str:
 
 
 #: Metadata that the text leaves to --json: long, or said elsewhere.
-_HIDDEN = ("equalization", "report", "source_sha256")
+_HIDDEN = ("equalization", "report")
 _LONG = 24
 
 

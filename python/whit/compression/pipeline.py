@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -94,7 +93,7 @@ def run_pipeline(
             "file, an array or an iterable of feeds, about 100 samples (on the command line: --data DIR|NPZ)"
         )
     path = None if out is None else _check_out(out)
-    graph, source, source_bytes = _import(model, input_shapes)
+    graph, source_bytes = _import(model, input_shapes)
     float_graph = optimize(graph)
     inputs = [float_graph.tensors[name] for name in float_graph.inputs]
     steps = resolve_preprocess(preprocess, inputs)
@@ -125,7 +124,7 @@ def run_pipeline(
         notes=tuple(notes),
         path=None if path is None else str(path),
     )
-    result.metadata = _metadata(graph, source, recipe, steps, report)
+    result.metadata = _metadata(graph, recipe, steps, report)
     if factors:
         result.metadata["equalization"] = encode_factors(factors)
     if path is None:
@@ -135,20 +134,18 @@ def run_pipeline(
     return _with_file(report, path.stat().st_size, None)
 
 
-def _import(model: Any, input_shapes: Mapping[str, Sequence[int | str]] | None) -> tuple[Graph, str | None, int | None]:
-    """The graph, the SHA-256 of its source and the source's size."""
+def _import(model: Any, input_shapes: Mapping[str, Sequence[int | str]] | None) -> tuple[Graph, int | None]:
+    """The graph and the size of its source."""
     if isinstance(model, Graph):
         if input_shapes:
             raise InvalidArgumentError("compress: input_shapes go with ONNX models; a graph has its shapes")
-        return model, None, None
+        return model, None
     from whit.importers.onnx import import_onnx
 
     graph = import_onnx(model, input_shapes=input_shapes)
     if isinstance(model, (str, os.PathLike)):
-        content = Path(model).read_bytes()
-    else:
-        content = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else model.SerializeToString()
-    return graph, hashlib.sha256(content).hexdigest(), len(content)
+        return graph, Path(model).stat().st_size
+    return graph, len(model) if isinstance(model, (bytes, bytearray, memoryview)) else model.ByteSize()
 
 
 def _check_out(out: str | os.PathLike[str]) -> Path:
@@ -268,9 +265,7 @@ def _constant_bytes(graph: Graph) -> int:
     return sum(tensor.data.nbytes for tensor in graph.tensors.values() if tensor.data is not None)
 
 
-def _metadata(
-    graph: Graph, source: str | None, recipe: Recipe, preprocess: Mapping[str, Any], report: Report
-) -> dict[str, object]:
+def _metadata(graph: Graph, recipe: Recipe, preprocess: Mapping[str, Any], report: Report) -> dict[str, object]:
     metadata: dict[str, object] = {
         **graph.metadata,
         "producer": f"whit {__version__}",
@@ -283,8 +278,6 @@ def _metadata(
             "worst_layers": [{"name": layer.name, "snr_db": layer.snr_db} for layer in report.worst()],
         },
     }
-    if source is not None:
-        metadata["source_sha256"] = source
     if preprocess:
         metadata["preprocess"] = {name: steps.to_dict() for name, steps in preprocess.items()}
     return metadata

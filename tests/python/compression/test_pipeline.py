@@ -42,7 +42,7 @@ def test_int8_from_a_path_to_a_path(tmp_path) -> None:
     assert report.calibration_samples == 12
     assert report.weight_bytes_after < 0.4 * report.weight_bytes_before
     stored = metadata(out.read_bytes())
-    assert stored["source_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert stored["source"]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
     assert stored["producer"].startswith("whit ")
     assert Recipe.of(stored["recipe"]) == PRESETS["int8"]
     assert stored["report"]["calibration_samples"] == 12
@@ -71,7 +71,7 @@ def test_every_kind_of_model(tmp_path) -> None:
     report = run(small_network(), recipe="f32")
     assert report.source_bytes is None
     assert report.file is not None
-    assert "source_sha256" not in metadata(report.file)
+    assert "source" not in metadata(report.file)
 
 
 def test_f32_loses_nothing() -> None:

@@ -312,5 +312,5 @@ CASES: dict[str, Bad] = {
     "empty_constant_elementwise": (empty((0, 3), True), "fine", ""),
     "huge_input": (one("neg", (2**31 - 1, 500), 2), SHAPE, "larger than whit handles"),
     "large_arena": (one("transpose", (2**16, 2**15), 2, perm=[1, 0]), "fine", ""),
-    "dtype_of_input": (input_of_bits, UNSUPPORTED, "numpy has no dtype for b1"),
+    "dtype_of_input": (input_of_bits, UNSUPPORTED, "input 'x' is b1; f32 is needed here"),
 }  # fmt: skip

@@ -126,11 +126,11 @@ def test_sizes_that_no_operator_can_use() -> None:
     graph, feeds = convnet()
     with whit.load(write(graph), threads=1) as model:
         wanted = model(feeds["image"])
-        huge = np.broadcast_to(np.float32(0), (1, 2**20, 1, 3))
-        with pytest.raises((whit.ShapeError, MemoryError)):
-            model(np.broadcast_to(np.float32(0), (2**31, 1, 1, 3))[:, :, :, :2])
+        with pytest.raises(MemoryError):
+            model(np.broadcast_to(np.float32(0), (1, 2**20, 2**20, 3)))
+        with pytest.raises(whit.ShapeError, match="height, width, 3"):
+            model(image(2, 5, 5)[..., :2])
         assert model(image(2, 5, 5)).shape == (2, 5)
-        assert huge.strides == (0, 0, 0, 0)
         assert model(feeds["image"]).tobytes() == wanted.tobytes()
 
 
@@ -167,10 +167,10 @@ def test_bad_models(name, verdicts) -> None:
     assert verdicts[name][0] == kind, verdicts[name]
     assert re.search(message, verdicts[name][1]), verdicts[name]
     if kind in ("ShapeError", "UnsupportedOperatorError") and "input 'x'" not in message and "tensor" not in verdicts[name][1]:
-        assert re.search(r"node 'bad' \(\w+\)|numpy has no dtype", verdicts[name][1]), verdicts[name]
+        assert re.search(r"node 'bad' \(\w+\)", verdicts[name][1]), verdicts[name]
 
 
-MUTATIONS = 400
+MUTATIONS = 1000
 
 
 def test_mutated_models() -> None:

@@ -63,7 +63,7 @@ def test_f32_is_the_same_for_every_thread_count(digits_files, monkeypatch):
 
 
 def test_f32_across_isas_within_bound(digits_files, monkeypatch):
-    """Levels differ by the rounding of fused multiply-add alone: eps * (k + 1) relative a layer, 11 layers, k <= 432."""
+    """Levels differ by the rounding of fused multiply-add alone: eps * (k + 1) relative, 11 layers, k <= 432."""
     feeds = {"image": digits("test_images")[:33]}
     results = results_per_level(digits_files / "f32.whit", feeds, monkeypatch)
     for values in results.values():
