@@ -17,6 +17,10 @@ Status check_input_shape(const Tensor& input, const Shape& shape) {
   for (int i = 0; fits && i < shape.rank(); ++i)
     fits = shape[i] > 0 && (input.shape[i] < 0 || input.shape[i] == shape[i]);
   if (fits) return {};
+  for (s64 size : input.shape)
+    if (size == 0)
+      return error(Code::shape, "input '%s' has shape %s; every size must be at least 1", input.name.c_str(),
+                   input.shape.text().c_str());
   std::string wanted = "[";
   for (int i = 0; i < input.shape.rank(); ++i) {
     if (i) wanted += ", ";

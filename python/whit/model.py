@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -101,6 +101,14 @@ def _arrays(what: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     raise InvalidArgumentError(f"{what} must be a dict of name -> array; got {type(arrays).__name__}")
 
 
+def _names(what: str, names: Sequence[str]) -> list[str]:
+    if not isinstance(names, str) and isinstance(names, Iterable):
+        names = list(names)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise InvalidArgumentError(f"{what} must be a list of names; got {names!r:.100}")
+
+
 def _infos(items: list[dict[str, Any]]) -> tuple[TensorInfo, ...]:
     return tuple(TensorInfo(item["name"], item["dtype"], item["shape"], item["quantization"]) for item in items)
 
@@ -142,7 +150,8 @@ class Session:
                 to or that shares memory with another.
             ShapeError: a shape that does not fit.
         """
-        return self._core.run(_arrays("feeds", feeds), outputs, None if out is None else _arrays("out", out))
+        wanted = None if outputs is None else _names("outputs", outputs)
+        return self._core.run(_arrays("feeds", feeds), wanted, None if out is None else _arrays("out", out))
 
     def profile(self, feeds: Mapping[str, Array], runs: int = 20) -> Profile:
         """Times every operator over `runs` inferences, after one that is not counted."""
@@ -164,7 +173,7 @@ class Session:
 
     @property
     def threads(self) -> int:
-        """Threads that an inference uses."""
+        """Threads that an inference uses: those asked for, or fewer if the system refused to start as many."""
         return self._core.threads
 
     def kernels(self) -> list[dict[str, Any]]:
@@ -200,13 +209,13 @@ class Model:
             observe: names of tensors inside the model that `run` returns besides the outputs.
         """
         core = self._open()
-        infos = self.outputs
+        infos, observe = self.outputs, _names("observe", observe)
         if observe:
             by_name = {item["name"]: item for item in core.tensors()}
             known = {info.name for info in infos}
             infos += _infos([by_name[name] for name in dict.fromkeys(observe) if name in by_name and name not in known])
         count = self._threads if threads is None else _checked_threads(threads)
-        return Session(_core.Session(core, count, list(observe)), infos)
+        return Session(_core.Session(core, count, observe), infos)
 
     def __call__(self, *inputs: Array) -> Array | tuple[Array, ...]:
         """Runs on arrays in the order of `inputs`; returns the output, or a tuple of several."""

@@ -61,7 +61,9 @@ def two(op: str, a: tuple[int, ...], b_shape: tuple[int, ...], rank: int, **attr
     return build
 
 
-def conv(weights: tuple[int, ...] = (4, 3, 3, 2), bias: int = 0, residual: Any = None, **changed: Any) -> Callable[[], Graph]:
+def conv(
+    weights: tuple[int, ...] = (4, 3, 3, 2), bias: int = 0, residual: Any = None, **changed: Any
+) -> Callable[[], Graph]:
     def build() -> Graph:
         b = BadBuilder()
         inputs = [b.input("x", 1, 6, 6, 2), b.random_constant(*weights)]
@@ -93,7 +95,9 @@ def set_quantization(tensor: int | str, q: Any) -> Callable[[BadBuilder, Node], 
     return change
 
 
-def set_data(position: int, function: Callable[[np.ndarray], np.ndarray], dtype: str) -> Callable[[BadBuilder, Node], None]:
+def set_data(
+    position: int, function: Callable[[np.ndarray], np.ndarray], dtype: str
+) -> Callable[[BadBuilder, Node], None]:
     def change(b: BadBuilder, node: Node) -> None:
         tensor = b.graph.tensors[node.inputs[position]]
         tensor.data, tensor.dtype = function(tensor.data), dtype
@@ -127,7 +131,9 @@ def gemm(w: tuple[int, ...]) -> Callable[[], Graph]:
     return build
 
 
-def lstm(direction: str = "forward", w: tuple[int, ...] = (1, 8, 3), r: tuple[int, ...] = (1, 8, 2)) -> Callable[[], Graph]:
+def lstm(
+    direction: str = "forward", w: tuple[int, ...] = (1, 8, 3), r: tuple[int, ...] = (1, 8, 2)
+) -> Callable[[], Graph]:
     def build() -> Graph:
         b = BadBuilder()
         inputs = [b.input("x", 4, 1, 3), b.random_constant(*w), b.random_constant(*r)]
@@ -176,7 +182,9 @@ def mixed(op: str, dtype: str, **attributes: Any) -> Callable[[], Graph]:
     return build
 
 
-def empty(shape: tuple[int, ...], constant: bool, op: str = "neg", rank: int = 2, **attributes: Any) -> Callable[[], Graph]:
+def empty(
+    shape: tuple[int, ...], constant: bool, op: str = "neg", rank: int = 2, **attributes: Any
+) -> Callable[[], Graph]:
     def build() -> Graph:
         b = BadBuilder()
         x = b.constant(np.zeros(shape, np.float32)) if constant else b.input("x", *shape)
@@ -196,12 +204,18 @@ PER_AXIS = quantization([0.1, 0.2], [0, 1], 3)
 ROWS = quantization([0.1, 0.2, 0.3], 0, 0)
 ONE = quantization(0.1)
 
+
+def each(name: str, values: tuple[Any, ...], build: Callable[[Any], Callable[[], Graph]], text: str) -> dict[str, Bad]:
+    """The same for each of some values, all of which are shape errors."""
+    return {f"{name}_{value}": (build(value), SHAPE, text) for value in values}
+
+
 CASES: dict[str, Bad] = {
     # conv
-    **{f"conv_strides_{v}": (conv(strides=v), SHAPE, "strides") for v in ([0, 1], [-1, 1], [1, BIG], [1], [1, 1, 1], [])},
-    **{f"conv_dilations_{v}": (conv(dilations=v), SHAPE, "dilations") for v in ([0, 1], [1, -2], [MOST, 1], [1])},
-    **{f"conv_pads_{v}": (conv(pads=v), SHAPE, "pads") for v in ([-1, 0, 0, 0], [0, 0, 0, -MOST], [BIG] * 4, [1, 1])},
-    **{f"conv_group_{v}": (conv(group=v), SHAPE, "group") for v in (0, -1, 3, 2, BIG, -MOST)},
+    **each("conv_strides", ([0, 1], [-1, 1], [1, BIG], [1], [1, 1, 1], []), lambda v: conv(strides=v), "strides"),
+    **each("conv_dilations", ([0, 1], [1, -2], [MOST, 1], [1]), lambda v: conv(dilations=v), "dilations"),
+    **each("conv_pads", ([-1, 0, 0, 0], [0, 0, 0, -MOST], [BIG] * 4, [1, 1]), lambda v: conv(pads=v), "pads"),
+    **each("conv_group", (0, -1, 3, 2, BIG, -MOST), lambda v: conv(group=v), "group"),
     "conv_kernel_too_large": (conv((4, 7, 7, 2)), SHAPE, "larger than the padded input"),
     "conv_dilated_too_large": (conv(dilations=[2**20, 2**20]), SHAPE, "larger than the padded input"),
     "conv_huge_output": (conv(pads=[2**20] * 4), SHAPE, "larger than whit handles"),
@@ -223,7 +237,11 @@ CASES: dict[str, Bad] = {
     "s8_w_minus_128": (conv_s8(set_data(1, lambda w: np.full_like(w, -128), "s8")), UNSUPPORTED, "contain -128"),
     "s8_w_f32": (conv_s8(set_data(1, lambda w: w.astype("f4"), "f32")), UNSUPPORTED, "weights .* is f32; s8 is needed"),
     "s8_w_u8": (conv_s8(set_data(1, lambda w: w.view("u1"), "u8")), UNSUPPORTED, "weights .* is u8; s8 is needed"),
-    "s8_bias_f32": (conv_s8(set_data(2, lambda w: w.astype("f4"), "f32")), UNSUPPORTED, "bias .* is f32; s32 is needed"),
+    "s8_bias_f32": (
+        conv_s8(set_data(2, lambda w: w.astype("f4"), "f32")),
+        UNSUPPORTED,
+        "bias .* is f32; s32 is needed",
+    ),
     "s8_bias_scale": (conv_s8(set_quantization(2, quantization(9.0))), UNSUPPORTED, "bias .* is not in steps of"),
     "s8_w_not_constant": (conv_s8(make_input(1)), UNSUPPORTED, "weights .* must be a constant"),
     "s8_bias_not_constant": (conv_s8(make_input(2)), UNSUPPORTED, "bias .* must be a constant"),
@@ -252,65 +270,130 @@ CASES: dict[str, Bad] = {
     "dequantize_f32": (one("dequantize_linear", (3,), 1), UNSUPPORTED, "bad"),
     "quantize_to_f32": (one("quantize_linear", (3,), 1), UNSUPPORTED, "bad"),
     # windows
-    **{f"pool_kernel_{v}": (one("max_pool", (1, 4, 4, 1), 4, **(POOL | {"kernel_shape": v})), SHAPE, "kernel_shape|fit")
-       for v in ([0, 2], [-1, 2], [BIG, 2], [9, 2], [2])},
-    **{f"pool_strides_{v}": (one("max_pool", (1, 4, 4, 1), 4, **(POOL | {"strides": v})), SHAPE, "stride")
-       for v in ([0, 1], [-1, 1], [1, BIG])},
-    **{f"pool_pads_{v}": (one("max_pool", (1, 4, 4, 1), 4, **(POOL | {"pads": v})), SHAPE, "pad")
-       for v in ([-1, 0, 0, 0], [2, 0, 0, 0], [0, 0, 0, BIG], [0, 0])},
+    **each(
+        "pool_kernel",
+        ([0, 2], [-1, 2], [BIG, 2], [9, 2], [2]),
+        lambda v: one("max_pool", (1, 4, 4, 1), 4, **(POOL | {"kernel_shape": v})),
+        "kernel_shape|fit",
+    ),
+    **each(
+        "pool_strides",
+        ([0, 1], [-1, 1], [1, BIG]),
+        lambda v: one("max_pool", (1, 4, 4, 1), 4, **(POOL | {"strides": v})),
+        "stride",
+    ),
+    **each(
+        "pool_pads",
+        ([-1, 0, 0, 0], [2, 0, 0, 0], [0, 0, 0, BIG], [0, 0]),
+        lambda v: one("max_pool", (1, 4, 4, 1), 4, **(POOL | {"pads": v})),
+        "pad",
+    ),
     "pool_rank": (one("max_pool", (4, 4), 2, **POOL), SHAPE, "must have rank"),
-    **{f"reduce_axes_{v}": (one("reduce_sum", (2, 3), 2, axes=v, keepdims=1), SHAPE, "axis|axes")
-       for v in ([2], [-3], [0, 0], [BIG], [0, -2])},
-    **{f"arg_max_axis_{v}": (one("arg_max", (2, 3), 2, dtype="s32", axis=v, keepdims=1), SHAPE, "axis") for v in (2, BIG)},
-    **{f"softmax_axis_{v}": (one("softmax", (2, 3), 2, axis=v), SHAPE, "axis") for v in (2, -3, -MOST, MOST)},
+    **each(
+        "reduce_axes",
+        ([2], [-3], [0, 0], [BIG], [0, -2]),
+        lambda v: one("reduce_sum", (2, 3), 2, axes=v, keepdims=1),
+        "axis|axes",
+    ),
+    **each("arg_max_axis", (2, BIG), lambda v: one("arg_max", (2, 3), 2, dtype="s32", axis=v, keepdims=1), "axis"),
+    **each("softmax_axis", (2, -3, -MOST, MOST), lambda v: one("softmax", (2, 3), 2, axis=v), "axis"),
     "softmax_scalar": (one("softmax", (), 0, axis=0), SHAPE, "axis"),
     "layer_norm_scale": (two("layer_normalization", (2, 3), (2,), 2, axis=1, epsilon=1e-5), SHAPE, "scale"),
-    **{f"resize_scales_{v}": (one("resize", (1, 2, 2, 1), 4, **(RESIZE | {"scales": v})), SHAPE, "scale|size")
-       for v in ([0.0, 1.0], [-1.0, 1.0], [float("nan"), 1.0], [float("inf"), 1.0], [1e30, 1.0], [2.0], [], [0.1, 1.0])},
-    **{f"resize_sizes_{v}": (one("resize", (1, 2, 2, 1), 4, **(RESIZE | {"scales": [], "sizes": v})), SHAPE, "size|axis|long")
-       for v in ([0, 1], [-1, 1], [BIG, 1], [2**31 - 1, 2**31 - 1], [3])},
-    "resize_both": (one("resize", (1, 2, 2, 1), 4, **(RESIZE | {"sizes": [3, 3]})), SHAPE, "either one per spatial axis"),
-    "resize_mode": (one("resize", (1, 2, 2, 1), 4, **(RESIZE | {"mode": "cubic"})), UNSUPPORTED, "mode 'cubic' is unknown"),
+    **each(
+        "resize_scales",
+        ([0.0, 1.0], [-1.0, 1.0], [float("nan"), 1.0], [float("inf"), 1.0], [1e30, 1.0], [2.0], [], [0.1, 1.0]),
+        lambda v: one("resize", (1, 2, 2, 1), 4, **(RESIZE | {"scales": v})),
+        "scale|size",
+    ),
+    **each(
+        "resize_sizes",
+        ([0, 1], [-1, 1], [BIG, 1], [2**31 - 1, 2**31 - 1], [3]),
+        lambda v: one("resize", (1, 2, 2, 1), 4, **(RESIZE | {"scales": [], "sizes": v})),
+        "size|axis|long",
+    ),
+    "resize_both": (
+        one("resize", (1, 2, 2, 1), 4, **(RESIZE | {"sizes": [3, 3]})),
+        SHAPE,
+        "either one per spatial axis",
+    ),
+    "resize_mode": (
+        one("resize", (1, 2, 2, 1), 4, **(RESIZE | {"mode": "cubic"})),
+        UNSUPPORTED,
+        "mode 'cubic' is unknown",
+    ),
     # movement
-    **{f"pad_{v}": (one("pad", (2, 3), 2, mode="constant", pads=v, value=0.0), SHAPE, "pads|size|larger")
-       for v in ([-1, 0, 0, 0], [0, 0, -MOST, 0], [1, 1], [MOST, 0, 1, 0], [BIG, 0, 0, 0], [2**33, 0, 0, 0])},
+    **each(
+        "pad",
+        ([-1, 0, 0, 0], [0, 0, -MOST, 0], [1, 1], [MOST, 0, 1, 0], [BIG, 0, 0, 0], [2**33, 0, 0, 0]),
+        lambda v: one("pad", (2, 3), 2, mode="constant", pads=v, value=0.0),
+        "pads|size|larger",
+    ),
     "pad_reflect": (one("pad", (2, 3), 2, mode="reflect", pads=[2, 0, 0, 0], value=0.0), SHAPE, "reflect pads"),
     "pad_mode": (one("pad", (2, 3), 2, mode="wrap", pads=[0] * 4, value=0.0), UNSUPPORTED, "mode 'wrap' is unknown"),
-    **{f"slice_{name}": (one("slice", (4,), 1, **({"starts": [0], "ends": [2], "axes": [0], "steps": [1]} | v)), SHAPE, text)
-       for name, v, text in (("step", {"steps": [0]}, "step 0"), ("axis", {"axes": [1]}, "axis"),
-                             ("axes", {"axes": [0, 0], "starts": [0, 0], "ends": [1, 1], "steps": [1, 1]}, "twice"),
-                             ("counts", {"ends": []}, "ends"), ("nothing", {"starts": [3]}, "leave nothing"),
-                             ("backwards", {"steps": [-MOST - 1]}, "leave nothing"))},
+    **{
+        f"slice_{name}": (
+            one("slice", (4,), 1, **({"starts": [0], "ends": [2], "axes": [0], "steps": [1]} | v)),
+            SHAPE,
+            text,
+        )
+        for name, v, text in (
+            ("step", {"steps": [0]}, "step 0"),
+            ("axis", {"axes": [1]}, "axis"),
+            ("axes", {"axes": [0, 0], "starts": [0, 0], "ends": [1, 1], "steps": [1, 1]}, "twice"),
+            ("counts", {"ends": []}, "ends"),
+            ("nothing", {"starts": [3]}, "leave nothing"),
+            ("backwards", {"steps": [-MOST - 1]}, "leave nothing"),
+        )
+    },
     "concat_axis": (two("concat", (2, 3), (2, 3), 2, axis=2), SHAPE, "axis"),
     "concat_shapes": (two("concat", (2, 3), (4, 4), 2, axis=0), SHAPE, "does not continue"),
     "concat_ranks": (two("concat", (2, 3), (2, 3, 1), 2, axis=0), SHAPE, "does not continue"),
     "concat_dtypes": (mixed("concat", "s32", axis=0), UNSUPPORTED, "input 'y' is s32 but output"),
     "concat_quantization": (s8_elementwise("concat", ONE, quantization(0.2), axis=0), UNSUPPORTED, "same quantisation"),
-    **{f"split_{v}": (split(v), SHAPE, "cannot be split") for v in ([5, 5], [0, 6], [-1, 7], [6], [1, 2, 3], [MOST, MOST])},
+    **each("split", ([5, 5], [0, 6], [-1, 7], [6], [1, 2, 3], [MOST, MOST]), lambda v: split(v), "cannot be split"),
     "split_unequal": (split([], 4), SHAPE, "cannot be split into the 4 parts"),
     "split_axis": (split([], axis=-3), SHAPE, "axis"),
-    **{f"gather_{v}": (gather(np.int32(v)), SHAPE, f"index {v[-1]} is outside axis 0") for v in ([3], [-4], [0, 2**31 - 1])},
+    **{
+        f"gather_{v}": (gather(np.int32(v)), SHAPE, f"index {v[-1]} is outside axis 0")
+        for v in ([3], [-4], [0, 2**31 - 1])
+    },
     "gather_f32": (gather(np.float32([0])), UNSUPPORTED, "indices .* are f32; s32 is needed"),
     "gather_axis": (gather(np.int32([0]), 5), SHAPE, "axis"),
-    **{f"reshape_{v}": (one("reshape", (2, 3), 2, shape=v), SHAPE, "shape|size|view")
-       for v in ([-1, -1], [-2, 3], [4, -1], [7], [2, 3, 0], [2**32, 2**32], [1] * 8 + [6], [MOST, 2])},
-    **{f"squeeze_{v}": (one("squeeze", (1, 3), 1, axes=v), SHAPE, "axis") for v in ([1], [2], [0, 0], [BIG])},
-    **{f"unsqueeze_{v}": (one("unsqueeze", (1, 3), 3, axes=v), SHAPE, "axis|axes") for v in ([3], [0, 0], list(range(7)))},
-    **{f"transpose_{v}": (one("transpose", (2, 3, 4), 3, perm=v), SHAPE, "axis|axes")
-       for v in ([0, 1], [0, 0, 1], [0, 1, 3], [0, 1, 2, 3], [], [BIG, 0, 1])},
-    **{f"expand_{v}": (one("expand", (2, 1), 2, shape=v), SHAPE, "cannot expand|larger|size|axes")
-       for v in ([3, 3], [0, 1], [-1, 2], [2, BIG], [2] * 9, [2**20, 2, 2**20])},
-    **{f"depth_to_space_{v}": (one("depth_to_space", (1, 2, 2, 4), 4, blocksize=v, mode="DCR"), SHAPE, "cannot be split")
-       for v in (0, -2, 3, BIG, MOST)},
+    **each(
+        "reshape",
+        ([-1, -1], [-2, 3], [4, -1], [7], [2, 3, 0], [2**32, 2**32], [1] * 8 + [6], [MOST, 2]),
+        lambda v: one("reshape", (2, 3), 2, shape=v),
+        "shape|size|view",
+    ),
+    **each("squeeze", ([1], [2], [0, 0], [BIG]), lambda v: one("squeeze", (1, 3), 1, axes=v), "axis"),
+    **each("unsqueeze", ([3], [0, 0], list(range(7))), lambda v: one("unsqueeze", (1, 3), 3, axes=v), "axis|axes"),
+    **each(
+        "transpose",
+        ([0, 1], [0, 0, 1], [0, 1, 3], [0, 1, 2, 3], [], [BIG, 0, 1]),
+        lambda v: one("transpose", (2, 3, 4), 3, perm=v),
+        "axis|axes",
+    ),
+    **each(
+        "expand",
+        ([3, 3], [0, 1], [-1, 2], [2, BIG], [2] * 9, [2**20, 2, 2**20]),
+        lambda v: one("expand", (2, 1), 2, shape=v),
+        "cannot expand|larger|size|axes",
+    ),
+    **each(
+        "depth_to_space",
+        (0, -2, 3, BIG, MOST),
+        lambda v: one("depth_to_space", (1, 2, 2, 4), 4, blocksize=v, mode="DCR"),
+        "cannot be split",
+    ),
     "depth_to_space_mode": (one("depth_to_space", (1, 2, 2, 4), 4, blocksize=2, mode="XYZ"), UNSUPPORTED, "mode 'XYZ'"),
     # shapes
     "declared_otherwise": (declared_otherwise, SHAPE, r"computes \[2, 3\], but tensor 'y0' is declared as \[3, 2\]"),
     "declared_rank": (one("neg", (2, 3), 3), SHAPE, "is declared as"),
-    "empty_input": (empty((0, 3), False), SHAPE, r"input 'x'.*\[0, 3\]"),
+    "empty_input": (empty((0, 3), False), SHAPE, r"input 'x' has shape \[0, 3\]; every size must be"),
     "empty_constant_moved": (empty((0, 3), True, "transpose", perm=[1, 0]), SHAPE, "every size must be at least 1"),
     "empty_constant_summed": (empty((0, 3), True, "reduce_sum", axes=[0], keepdims=1), SHAPE, "every size"),
     "empty_constant_elementwise": (empty((0, 3), True), "fine", ""),
     "huge_input": (one("neg", (2**31 - 1, 500), 2), SHAPE, "larger than whit handles"),
     "large_arena": (one("transpose", (2**16, 2**15), 2, perm=[1, 0]), "fine", ""),
     "dtype_of_input": (input_of_bits, UNSUPPORTED, "input 'x' is b1; f32 is needed here"),
-}  # fmt: skip
+}

@@ -147,7 +147,11 @@ def joins() -> Iterator[Case]:
         for seed, (shape, indices, axis) in enumerate(gathers):
 
             def gather(
-                b: EngineBuilder, dtype: str = dtype, shape: tuple[int, ...] = shape, indices: Any = indices, axis: int = axis
+                b: EngineBuilder,
+                dtype: str = dtype,
+                shape: tuple[int, ...] = shape,
+                indices: Any = indices,
+                axis: int = axis,
             ) -> list[str]:
                 x, at = feed(b, dtype, "x", *shape), np.array(indices, np.int32)
                 return [b.node("gather", x, name, axis=axis) for name in (b.constant(at), b.feed("at", at))]

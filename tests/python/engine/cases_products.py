@@ -75,7 +75,9 @@ def convolution(name: str, flavour: str, seed: int) -> Case:
         more: dict[str, Any] = dict(attributes)
         step = out_scale(b, x, w, terms)
         if "residual" in flavour:
-            inputs.append(b.input_s8("r", *plain_shape(b, inputs, attributes), scale=step * 0.7, zero_point=-zero_point - 1))
+            inputs.append(
+                b.input_s8("r", *plain_shape(b, inputs, attributes), scale=step * 0.7, zero_point=-zero_point - 1)
+            )
         if "clamp" in flavour:
             more |= {"clamp_min": -20 * step, "clamp_max": 40.4 * step}
         if "hard_swish" in flavour:
@@ -138,7 +140,11 @@ def gemms() -> Iterator[Case]:
                 return b.node("gemm", b.input("x", *shape), b.weights_s8(n, shape[-1]))
 
             def integers(
-                b: EngineBuilder, shape: tuple[int, ...] = shape, n: int = n, residual: bool = residual, seed: int = seed
+                b: EngineBuilder,
+                shape: tuple[int, ...] = shape,
+                n: int = n,
+                residual: bool = residual,
+                seed: int = seed,
             ) -> list[str]:
                 scale, zero_point = ACTIVATIONS[seed % len(ACTIVATIONS)]
                 x = b.input_s8("x", *shape, scale=scale, zero_point=zero_point)
@@ -164,7 +170,12 @@ def conv_transposes() -> Iterator[Case]:
         "4x4_stride2": ((1, 3, 5, 8), 6, (4, 4), {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
         "stride_above_kernel": ((1, 3, 3, 4), 5, (2, 1), {"strides": [3, 2], "output_padding": [1, 1]}),
         "asymmetric_dilated": ((1, 4, 3, 5), 4, (3, 2), {"strides": [2, 1], "dilations": [2, 3], "pads": [0, 1, 2, 0]}),
-        "output_padding": ((1, 3, 4, 6), 6, (3, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 0]}),
+        "output_padding": (
+            (1, 3, 4, 6),
+            6,
+            (3, 3),
+            {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 0]},
+        ),
         "grouped": ((1, 3, 4, 8), 12, (3, 3), {"strides": [2, 2], "group": 4, "pads": [1, 0, 0, 1]}),
         "depthwise": ((1, 4, 4, 6), 6, (4, 4), {"strides": [2, 2], "group": 6, "pads": [1, 1, 1, 1]}),
         "one_pixel": ((1, 1, 1, 5), 3, (3, 3), {}),

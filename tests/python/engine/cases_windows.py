@@ -36,12 +36,16 @@ def pools() -> Iterator[Case]:
         for dilation in dilations:
 
             def largest(
-                b: EngineBuilder, shape: tuple[int, ...] = shape, attributes: dict[str, Any] = attributes | {"dilations": dilation}
+                b: EngineBuilder,
+                shape: tuple[int, ...] = shape,
+                attributes: dict[str, Any] = attributes | {"dilations": dilation},
             ) -> str:
                 return b.node("max_pool", b.input("x", *shape), **attributes)
 
             def largest_s8(
-                b: EngineBuilder, shape: tuple[int, ...] = shape, attributes: dict[str, Any] = attributes | {"dilations": dilation}
+                b: EngineBuilder,
+                shape: tuple[int, ...] = shape,
+                attributes: dict[str, Any] = attributes | {"dilations": dilation},
             ) -> str:
                 return b.node("max_pool", b.input_s8("x", *shape), **attributes)
 
@@ -111,7 +115,9 @@ def reductions() -> Iterator[Case]:
             if op != "reduce_sum":
                 yield Case(f"s8-{name}", op, integers, exact, True, seed)
 
-    for seed, (shape, axis) in enumerate((((5,), 0), ((3, 7), 1), ((3, 7), 0), ((2, 5, 9, 4), 2), ((2, 1, 40), 1), ((9, 600), 1))):
+    for seed, (shape, axis) in enumerate(
+        (((5,), 0), ((3, 7), 1), ((3, 7), 0), ((2, 5, 9, 4), 2), ((2, 1, 40), 1), ((9, 600), 1))
+    ):
         for keep in (0, 1):
 
             def first_largest(
@@ -121,7 +127,9 @@ def reductions() -> Iterator[Case]:
                 y = b.feed("y", b.random.integers(-3, 0, shape).astype(np.int8), quantization(0.1, 4))
                 return [b.node("arg_max", name, axis=axis, keepdims=keep) for name in (x, y)]
 
-            yield Case(f"s8-arg_max-{shape}-{axis}-{keep}".replace(" ", ""), "arg_max", first_largest, exact, True, seed)
+            yield Case(
+                f"s8-arg_max-{shape}-{axis}-{keep}".replace(" ", ""), "arg_max", first_largest, exact, True, seed
+            )
 
 
 def softmax_bound(graph: Graph, feeds: dict[str, np.ndarray], output: str, wanted: np.ndarray) -> Any:
@@ -150,7 +158,16 @@ def layer_norm_bound(graph: Graph, feeds: dict[str, np.ndarray], output: str, wa
 
 def normalizations() -> Iterator[Case]:
     for seed, (shape, axis) in enumerate(
-        (((7,), 0), ((1, 1), 1), ((3, 10), -1), ((2, 4, 17), 1), ((2, 3, 5, 8), 3), ((2, 33, 4, 1), 1), ((4, 1000), 1), ((50, 9, 70), 1))
+        (
+            ((7,), 0),
+            ((1, 1), 1),
+            ((3, 10), -1),
+            ((2, 4, 17), 1),
+            ((2, 3, 5, 8), 3),
+            ((2, 33, 4, 1), 1),
+            ((4, 1000), 1),
+            ((50, 9, 70), 1),
+        )
     ):
         for op in ("softmax", "log_softmax"):
 
@@ -160,12 +177,12 @@ def normalizations() -> Iterator[Case]:
 
             yield Case(f"f32-{op}-{shape}-{axis}".replace(" ", ""), op, build, softmax_bound, seed=seed)
 
-    for seed, (shape, axis) in enumerate((((3, 10), 1), ((2, 5, 33), 2), ((2, 5, 6), 1), ((1, 4, 4, 8), -1), ((2, 3, 1), 2), ((300, 64), 1))):
+    for seed, (shape, axis) in enumerate(
+        (((3, 10), 1), ((2, 5, 33), 2), ((2, 5, 6), 1), ((1, 4, 4, 8), -1), ((2, 3, 1), 2), ((300, 64), 1))
+    ):
         for bias in (False, True):
 
-            def layer(
-                b: EngineBuilder, shape: tuple[int, ...] = shape, axis: int = axis, bias: bool = bias
-            ) -> str:
+            def layer(b: EngineBuilder, shape: tuple[int, ...] = shape, axis: int = axis, bias: bool = bias) -> str:
                 own = shape[axis:]
                 inputs = [b.input("x", *shape, scale=3), b.random_constant(*own)]
                 inputs += [b.random_constant(*own)] if bias else []

@@ -117,9 +117,7 @@ def sums(terms: int, slope: float = 1) -> Bound:
             name: Tensor(name, t.dtype, t.shape, t.quantization, None if t.data is None else np.abs(t.data))
             for name, t in graph.tensors.items()
         }
-        nodes = [
-            Node(node.op, node.name, node.inputs, node.outputs, dict(node.attributes)) for node in graph.nodes
-        ]
+        nodes = [Node(node.op, node.name, node.inputs, node.outputs, dict(node.attributes)) for node in graph.nodes]
         for node in nodes:
             for name in ("activation", "clamp_min", "clamp_max"):
                 node.attributes.pop(name, None)
@@ -144,7 +142,9 @@ def same(got: np.ndarray, wanted: np.ndarray, allowed: Any) -> None:
     np.testing.assert_array_equal(got[special], wanted[special])
     with np.errstate(invalid="ignore"):
         excess = np.where(special, 0, np.abs(got.astype(np.float64) - wanted) - allowed)
-    assert excess.max() <= 0, f"off by {excess.max()} more than allowed, at {np.unravel_index(excess.argmax(), got.shape)}"
+    assert excess.max() <= 0, (
+        f"off by {excess.max()} more than allowed, at {np.unravel_index(excess.argmax(), got.shape)}"
+    )
 
 
 def run_both(graph: Graph, feeds: dict[str, np.ndarray], bound: Bound = exact) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """Loads and runs .whit files, one after the other, in a process that may crash without harm.
 
-    python load_worker.py FILE...    prints "FILE\tEXCEPTION\tMESSAGE" for each, before the next one is touched
+python load_worker.py FILE...    prints "FILE\tEXCEPTION\tMESSAGE" for each, before the next one is touched
 """
 
 from __future__ import annotations

@@ -32,7 +32,10 @@ def convnet(size: int = 12, channels: int = 8) -> tuple[Graph, dict[str, np.ndar
     for name, tensor in graph.tensors.items():
         if tensor.data is None:
             spatial = sizes if len(tensor.shape) == 4 else {}
-            names = {0: "batch", **{axis: size if name == "image" else f"{size}_{name}" for axis, size in spatial.items()}}
+            names = {
+                0: "batch",
+                **{axis: size if name == "image" else f"{size}_{name}" for axis, size in spatial.items()},
+            }
             tensor.shape = tuple(names.get(axis, size) for axis, size in enumerate(tensor.shape))
     return graph, b.feeds
 

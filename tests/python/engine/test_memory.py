@@ -117,6 +117,12 @@ def scratch_next_to_tensors(b: EngineBuilder) -> list[str]:
     return [b.node("add", large, b.node("reduce_mean", large, axes=[1, 2], keepdims=1)), b.node("abs", a)]
 
 
+def scratch_below_a_large_tensor(b: EngineBuilder) -> list[str]:
+    large, small = b.node("neg", b.input("x", 64, 40)), b.node("exp", b.input("y", 40, 3))
+    product = b.node("mat_mul", large, small)
+    return [b.node("add", product, product), b.node("transpose", large, perm=[1, 0])]
+
+
 GRAPHS: list[Build] = [
     used_later,
     used_later_through_a_view,
@@ -133,6 +139,7 @@ GRAPHS: list[Build] = [
     other_dtype,
     split_and_joined,
     scratch_next_to_tensors,
+    scratch_below_a_large_tensor,
 ]
 
 

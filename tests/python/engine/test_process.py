@@ -1,4 +1,4 @@
-"""What the runtime does to the process around it: memory, forks, imports, environment, CPUs. Each in a fresh process."""
+"""What the runtime does to its process: memory, forks, imports, environment, CPUs. Each in a fresh one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def test_import_is_light_and_silent(small_file):
         import sys
         before = set(sys.modules)
         import whit, numpy as np
-        assert not {"onnx", "torch", "PIL", "onnxruntime", "tqdm", "whit.compression", "whit.importers"} & set(sys.modules)
+        heavy = {"onnx", "torch", "PIL", "onnxruntime", "tqdm", "whit.compression", "whit.importers"}
+        assert not heavy & set(sys.modules)
         model = whit.load(sys.argv[1])
         feeds = {"x": np.ones((2, 3), np.float32), "y": np.ones(3, np.float32)}
         model.run(feeds)
@@ -102,7 +103,9 @@ def has_mallinfo2() -> bool:
 @pytest.mark.skipif(not has_mallinfo2(), reason="needs glibc 2.33")
 def test_memory_stays_flat_over_20000_runs(small_file):
     """Neither what malloc has handed out nor what is resident grows: nothing leaks, not even a few bytes a run."""
-    script = COUNT_MEMORY + """
+    script = (
+        COUNT_MEMORY
+        + """
     model = whit.load(sys.argv[1], threads=2)
     feeds = {"x": np.ones((2, 3), np.float32), "y": np.ones(3, np.float32)}
     for _ in range(2000):
@@ -120,6 +123,7 @@ def test_memory_stays_flat_over_20000_runs(small_file):
     assert in_use() - used < 20000, (used, in_use())
     assert resident() - pages < 500000, (pages, resident())
     """
+    )
     run_python(script, small_file)
 
 
@@ -129,7 +133,9 @@ def test_closed_models_give_their_memory_back(tmp_path):
     x = builder.input("x", 1, 1000)
     path = tmp_path / "large.whit"
     path.write_bytes(write(builder.finish(builder.gemm(x, 1000))))
-    script = COUNT_MEMORY + """
+    script = (
+        COUNT_MEMORY
+        + """
     def once():
         with whit.load(sys.argv[1], threads=2) as model:
             model(np.zeros((1, 1000), np.float32))
@@ -141,11 +147,12 @@ def test_closed_models_give_their_memory_back(tmp_path):
         once()
     assert in_use() - used < 400000, (used, in_use())
     """
+    )
     run_python(script, path)
 
 
 def test_with_out_no_tensor_is_allocated(tmp_path):
-    """numpy reports what its arrays allocate to tracemalloc; tests/engine/session_test.cc counts what the engine does."""
+    """numpy tells tracemalloc what its arrays allocate; tests/engine/session_test.cc counts what the engine does."""
     builder = EngineBuilder()
     y = builder.node("neg", builder.node("exp", builder.input("x", 500, 500)))
     path = tmp_path / "large.whit"

@@ -131,5 +131,7 @@ def test_quantised_models_of_onnxruntime(quant_format, shared, tmp_path):
         products = [node for node in model.kernels() if node["op"] in ("conv", "gemm")]
         assert len(products) == 53
         assert all("s8" in node["kernel"] for node in products)
-        steps = [np.abs(model(x) - session.run(None, {"input": x})[0]) / step for x in photos(shared, range(5, 165, 20))]
+        steps = [
+            np.abs(model(x) - session.run(None, {"input": x})[0]) / step for x in photos(shared, range(5, 165, 20))
+        ]
     assert np.mean(np.stack(steps) <= 1.001) >= 0.999

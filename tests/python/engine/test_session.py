@@ -73,7 +73,7 @@ def test_thread_counts(model):
 
 
 def test_infos():
-    graph, feeds = small()
+    graph, _ = small()
     graph.metadata = {"recipe": "f32", "nested": {"a": [1, 2.5, None]}}
     graph.tensors["x"].shape = ("rows", 3)
     graph.tensors[TOTAL].shape = graph.tensors[SCALED].shape = ("rows", 3)
@@ -92,7 +92,7 @@ def test_infos():
 
 
 def test_quantization_of_inputs():
-    graph, feeds = small()
+    graph, _ = small()
     for name in list(graph.tensors):
         graph.tensors[name].dtype = "s8"
         graph.tensors[name].quantization = Quantization(np.float32([0.5]), np.int32([-3]))
@@ -196,6 +196,11 @@ def test_arguments_of_the_wrong_kind(model):
             model.profile(feeds)
     with pytest.raises(whit.InvalidArgumentError, match="out must be a dict"):
         model.run(FEEDS, out=[np.zeros((2, 3), np.float32)])
+    for names in ("add0:0", 3, [1], [None]):
+        with pytest.raises(whit.InvalidArgumentError, match="outputs must be a list of names; got "):
+            model.run(FEEDS, outputs=names)
+        with pytest.raises(whit.InvalidArgumentError, match="observe must be a list of names; got "):
+            model.session(observe=names)
 
 
 def test_inputs_of_any_layout(model):
@@ -271,7 +276,13 @@ def test_profile(model):
 def test_close():
     with whit.load(SMALL) as model:
         session = model.session()
-    for use in (lambda: model.run(FEEDS), lambda: model(*FEEDS.values()), model.session, model.tensors, lambda: model.isa):
+    for use in (
+        lambda: model.run(FEEDS),
+        lambda: model(*FEEDS.values()),
+        model.session,
+        model.tensors,
+        lambda: model.isa,
+    ):
         with pytest.raises(whit.InvalidArgumentError, match="the model is closed"):
             use()
     model.close()
