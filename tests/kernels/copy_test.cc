@@ -1,5 +1,7 @@
 #include "kernels/copy/copy.h"
 
+#include <limits>
+
 #include "test_support.h"
 
 namespace whit::copy {

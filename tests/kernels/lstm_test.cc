@@ -1,6 +1,7 @@
 #include "kernels/lstm/lstm.h"
 
 #include <cmath>
+#include <limits>
 
 #include "test_support.h"
 
