@@ -80,7 +80,7 @@ def test_bad_calls(x, options, text):
 
 def test_unknown_isa(monkeypatch):
     monkeypatch.setenv("WHIT_ISA", "avx9000")
-    with pytest.raises(whit.InvalidArgumentError, match="avx9000.*usable here: scalar"):
+    with pytest.raises(whit.InvalidArgumentError, match=r"avx9000.*usable here: scalar"):
         kernels.pack_s8(s8(3, 8, low=-127))
 
 
@@ -88,5 +88,5 @@ def test_isa_of_another_cpu(monkeypatch):
     import platform
 
     monkeypatch.setenv("WHIT_ISA", "neon" if platform.machine() == "x86_64" else "avx2")
-    with pytest.raises(whit.InvalidArgumentError, match="this (CPU|build)"):
+    with pytest.raises(whit.InvalidArgumentError, match=r"this (CPU|build)"):
         kernels.pack_s8(s8(3, 8, low=-127))
