@@ -1,6 +1,10 @@
 // Operators of arithmetic by themselves: broadcasting, axes, quantisation, and attributes that a hostile file may hold.
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/operator_harness.h"
 

@@ -1,6 +1,11 @@
 #include "engine/operator_harness.h"
 
+#include <algorithm>
+#include <cmath>
+#include <functional>
 #include <limits>
+#include <string>
+#include <vector>
 
 namespace whit {
 namespace {

@@ -1,6 +1,10 @@
 #include "ops/epilogue_params.h"
 
+#include <functional>
 #include <limits>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/operator_harness.h"
 

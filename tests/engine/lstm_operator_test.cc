@@ -1,5 +1,9 @@
 #include "engine/operator_harness.h"
 
+#include <cmath>
+#include <string>
+#include <vector>
+
 namespace whit {
 namespace {
 

@@ -1,5 +1,8 @@
 #include "engine/operator_harness.h"
 
+#include <cmath>
+#include <vector>
+
 namespace whit {
 namespace {
 

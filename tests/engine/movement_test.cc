@@ -1,6 +1,9 @@
 #include "engine/operator_harness.h"
 
 #include <limits>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace whit {
 namespace {

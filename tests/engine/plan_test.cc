@@ -4,6 +4,10 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/model_builder.h"
 

@@ -1,6 +1,10 @@
 #include "kernels/copy/copy.h"
 
+#include <algorithm>
+#include <cstring>
 #include <limits>
+#include <string>
+#include <vector>
 
 #include "test_support.h"
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "epilogue_s8_reference.h"
 #include "kernels/dwconv_s8/kernel.h"

@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <string>
 #include <vector>
 
 #include "f32_support.h"

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "epilogue_s8_reference.h"
 #include "kernels/gemm_s8/kernel.h"

@@ -5,6 +5,7 @@
 #include <sys/auxv.h>
 #endif
 
+#include <span>
 #include <string_view>
 #include <vector>
 

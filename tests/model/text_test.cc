@@ -1,5 +1,7 @@
 #include "model/text.h"
 
+#include <string>
+
 #include <doctest/doctest.h>
 
 using whit::check_json_object;
