@@ -20,8 +20,9 @@ foreach(level IN LISTS WHIT_ISA_LEVELS)
   target_compile_definitions(whit_options INTERFACE ${WHIT_ISA_DEFINE_${level}})
 endforeach()
 if(WHIT_SANITIZE)
-  target_compile_options(whit_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  target_link_options(whit_options INTERFACE -fsanitize=address,undefined)
+  # Without vptr: the libraries are built without RTTI.
+  target_compile_options(whit_options INTERFACE -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(whit_options INTERFACE -fsanitize=address,undefined -fno-sanitize=vptr)
 endif()
 
 # whit_library(NAME SOURCES ... DEPS ...): code below the bindings, without exceptions.
