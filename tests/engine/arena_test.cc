@@ -1,6 +1,5 @@
 // place_blocks: where tensors lie in the arena.
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,6 +1,5 @@
 // Names and sets of instruction sets, WHIT_ISA, and that choosing a kernel depends on its arguments alone.
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cstdlib>

@@ -122,7 +122,7 @@ class OperatorHarness {
     REQUIRE(static_cast<s64>(values.size()) == shape.elements());
     const isize bytes = static_cast<isize>(values.size() * sizeof(T));
     auto input = std::make_unique<Input>(Input{{}, Guarded<std::byte>(bytes)});
-    std::memcpy(input->bytes.data(), values.data(), static_cast<std::size_t>(bytes));
+    if (bytes > 0) std::memcpy(input->bytes.data(), values.data(), static_cast<std::size_t>(bytes));
     input->tensor.name = "input " + std::to_string(inputs_.size());
     input->tensor.dtype = std::is_same_v<T, f32>   ? DType::f32
                           : std::is_same_v<T, s8>  ? DType::s8

@@ -1,6 +1,5 @@
 // Plan: what shares memory and what must not.
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <limits>

@@ -1,6 +1,5 @@
 // ThreadPool: every range once, on its grain, for any number of threads and any number of jobs.
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>
