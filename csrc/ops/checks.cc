@@ -3,9 +3,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/epilogue_params.h"
-
 namespace whit::ops {
+
+const char* tensor_name(const TensorInfo& info) { return info.present() ? info.tensor->name.c_str() : ""; }
+
+bool is_per_tensor(const Quantization& quantization) {
+  return quantization.axis < 0 && quantization.scale.size() == 1 && quantization.zero_point.size() == 1 &&
+         quantization.zero_point[0] >= -128 && quantization.zero_point[0] <= 127;
+}
 
 Status require_dtype(const Node& node, const char* role, const TensorInfo& info, DType wanted) {
   if (info.dtype() == wanted) return {};

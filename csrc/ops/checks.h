@@ -1,11 +1,16 @@
 #pragma once
-// Checks on dtype and quantisation that arithmetic operators share, and conversions from real units to steps.
+// Checks on dtype and quantisation that operators share, and conversions from real units to steps.
 
 #include <string>
 
 #include "ops/operator.h"
 
 namespace whit::ops {
+
+/// For error texts; "" for an absent tensor.
+const char* tensor_name(const TensorInfo& info);
+/// True if there is one scale for the whole tensor and its zero point fits into s8.
+bool is_per_tensor(const Quantization& quantization);
 
 /// Code::unsupported unless `info` has this dtype. `role` names the tensor in the error ("input").
 Status require_dtype(const Node& node, const char* role, const TensorInfo& info, DType wanted);

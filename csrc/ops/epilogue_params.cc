@@ -27,19 +27,6 @@ const TensorInfo* optional_input(std::span<const TensorInfo> inputs, std::size_t
   return index < inputs.size() && inputs[index].present() ? &inputs[index] : nullptr;
 }
 
-Status check_dtype(const Node& node, const char* role, const TensorInfo& info, DType wanted) {
-  if (info.dtype() == wanted) return {};
-  return node_error(node, Code::unsupported, "%s '%s' is %s; %s is needed here", role, tensor_name(info),
-                    dtype_name(info.dtype()), dtype_name(wanted));
-}
-
-Status check_per_tensor(const Node& node, const char* role, const TensorInfo& info) {
-  WHIT_RETURN_IF_ERROR(check_dtype(node, role, info, DType::s8));
-  if (is_per_tensor(info.quantization())) return {};
-  return node_error(node, Code::unsupported, "%s '%s' needs one scale for the whole tensor and a zero point in s8",
-                    role, tensor_name(info));
-}
-
 /// One scale per tensor or per index of `axis`.
 bool has_scales_along(const TensorInfo& w, int axis) {
   const Quantization& q = w.quantization();
@@ -48,20 +35,7 @@ bool has_scales_along(const TensorInfo& w, int axis) {
   return q.axis == axis && axis < w.shape.rank() && static_cast<s64>(q.scale.size()) == w.shape[axis];
 }
 
-/// `bound` in steps of the output, within what the zero point leaves.
-f32 clamp_in_steps(f32 bound, f64 step, s32 zero_point) {
-  const f64 lowest = -128 - zero_point, highest = 127 - zero_point;
-  return static_cast<f32>(std::clamp(std::nearbyint(bound / step), lowest, highest));
-}
-
 }  // namespace
-
-const char* tensor_name(const TensorInfo& info) { return info.present() ? info.tensor->name.c_str() : ""; }
-
-bool is_per_tensor(const Quantization& quantization) {
-  return quantization.axis < 0 && quantization.scale.size() == 1 && quantization.zero_point.size() == 1 &&
-         quantization.zero_point[0] >= -128 && quantization.zero_point[0] <= 127;
-}
 
 Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const TensorInfo& output,
                      EpilogueParamsS8* params) {
@@ -70,7 +44,7 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
   f32 clamp_min = 0, clamp_max = 0;
   EpilogueS8& fields = params->fields;
   WHIT_RETURN_IF_ERROR(fill_common(node, &fields.activation, &clamp_min, &clamp_max));
-  WHIT_RETURN_IF_ERROR(check_per_tensor(node, "input", x));
+  WHIT_RETURN_IF_ERROR(require_per_tensor_s8(node, "input", x));
   WHIT_RETURN_IF_ERROR(check_weights_s8(node, w));
   if (!has_scales_along(w, 0))
     return node_error(node, Code::unsupported, "weights '%s' need one scale, or one per output channel (axis 0)",
@@ -80,9 +54,9 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
     return node_error(node, Code::unsupported, "weights '%s' have a zero point other than 0", tensor_name(w));
   const bool to_s8 = output.dtype() == DType::s8;
   if (to_s8) {
-    WHIT_RETURN_IF_ERROR(check_per_tensor(node, "output", output));
+    WHIT_RETURN_IF_ERROR(require_per_tensor_s8(node, "output", output));
   } else {
-    WHIT_RETURN_IF_ERROR(check_dtype(node, "output", output, DType::f32));
+    WHIT_RETURN_IF_ERROR(require_dtype(node, "output", output, DType::f32));
   }
 
   const f64 x_scale = x.quantization().scale[0];
@@ -100,7 +74,7 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
   }
 
   if (bias) {
-    WHIT_RETURN_IF_ERROR(check_dtype(node, "bias", *bias, DType::s32));
+    WHIT_RETURN_IF_ERROR(require_dtype(node, "bias", *bias, DType::s32));
     const Quantization& bq = bias->quantization();
     if (bq && !has_scales_along(*bias, 0))
       return node_error(node, Code::unsupported, "bias '%s' needs one scale, or one per output channel",
@@ -118,10 +92,10 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
   fields.output = to_s8 ? EpilogueS8::Output::s8 : EpilogueS8::Output::f32;
   fields.hard_swish_alpha = static_cast<f32>(step / 6.0);
   fields.zero_point = to_s8 ? output.quantization().zero_point[0] : 0;
-  fields.clamp_min = to_s8 ? clamp_in_steps(clamp_min, step, fields.zero_point) : clamp_min;
-  fields.clamp_max = to_s8 ? clamp_in_steps(clamp_max, step, fields.zero_point) : clamp_max;
+  fields.clamp_min = to_s8 ? bound_in_steps(clamp_min, step, fields.zero_point) : clamp_min;
+  fields.clamp_max = to_s8 ? bound_in_steps(clamp_max, step, fields.zero_point) : clamp_max;
   if (residual) {
-    WHIT_RETURN_IF_ERROR(check_per_tensor(node, "residual", *residual));
+    WHIT_RETURN_IF_ERROR(require_per_tensor_s8(node, "residual", *residual));
     fields.residual_scale = static_cast<f32>(residual->quantization().scale[0] / step);
     fields.residual_zero_point = residual->quantization().zero_point[0];
     if (!std::isfinite(fields.residual_scale))
@@ -135,17 +109,17 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
                      EpilogueParamsF32* params) {
   EpilogueF32& fields = params->fields;
   WHIT_RETURN_IF_ERROR(fill_common(node, &fields.activation, &fields.clamp_min, &fields.clamp_max));
-  WHIT_RETURN_IF_ERROR(check_dtype(node, "input", inputs[0], DType::f32));
+  WHIT_RETURN_IF_ERROR(require_dtype(node, "input", inputs[0], DType::f32));
   WHIT_RETURN_IF_ERROR(check_weights_f32(node, inputs[1], 0));
   if (const TensorInfo* bias = optional_input(inputs, 2))
-    WHIT_RETURN_IF_ERROR(check_dtype(node, "bias", *bias, DType::f32));
+    WHIT_RETURN_IF_ERROR(require_dtype(node, "bias", *bias, DType::f32));
   if (const TensorInfo* residual = optional_input(inputs, 3))
-    WHIT_RETURN_IF_ERROR(check_dtype(node, "residual", *residual, DType::f32));
-  return check_dtype(node, "output", output, DType::f32);
+    WHIT_RETURN_IF_ERROR(require_dtype(node, "residual", *residual, DType::f32));
+  return require_dtype(node, "output", output, DType::f32);
 }
 
 Status check_weights_s8(const Node& node, const TensorInfo& w) {
-  WHIT_RETURN_IF_ERROR(check_dtype(node, "weights", w, DType::s8));
+  WHIT_RETURN_IF_ERROR(require_dtype(node, "weights", w, DType::s8));
   if (!w.is_constant()) return node_error(node, Code::unsupported, "weights '%s' must be a constant", tensor_name(w));
   if (std::memchr(w.constant<s8>(), 0x80, static_cast<std::size_t>(w.shape.elements())) != nullptr)
     return node_error(node, Code::unsupported, "weights '%s' contain -128; s8 weights go from -127 to 127",

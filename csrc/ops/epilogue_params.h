@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kernels/epilogue.h"
-#include "ops/operator.h"
+#include "ops/checks.h"
 
 namespace whit::ops {
 
@@ -52,11 +52,5 @@ Status check_weights_f32(const Node& node, const TensorInfo& w, int axis);
 
 /// out[i] = f32(w[i] - zero_point) * scale for an s8 constant that check_weights_f32 has passed; f32 is copied.
 void dequantize_weights(const TensorInfo& w, f32* out);
-
-/// True if there is one scale for the whole tensor and its zero point fits into s8.
-bool is_per_tensor(const Quantization& quantization);
-
-/// For error texts; "" for an absent tensor.
-const char* tensor_name(const TensorInfo& info);
 
 }  // namespace whit::ops
