@@ -1,25 +1,17 @@
 // conv: three bodies behind one operator. Depthwise has its own kernels; everything else is a matrix product whose rows
-// are output pixels: read in place where a pixel needs one input pixel alone (1x1), else through a table of offsets
-// built once per plan (indirect GEMM, Dukhan, "The Indirect Convolution Algorithm", 2019), so there is no im2col
-// buffer.
+// are output pixels: read in place where a pixel needs one input pixel alone (1x1), gathered a few pixels at a time
+// where channels are few (patch_conv.h), else through a table of offsets built once per plan (indirect GEMM, Dukhan,
+// "The Indirect Convolution Algorithm", 2019), so there is no im2col buffer.
 
 #include <limits>
 
+#include "base/checked.h"
 #include "kernels/dwconv_f32/dwconv_f32.h"
 #include "kernels/dwconv_s8/dwconv_s8.h"
-#include "ops/conv_geometry.h"
-#include "ops/product.h"
+#include "ops/patch_conv.h"
 
 namespace whit::ops {
 namespace {
-
-class ConvBody {
- public:
-  virtual ~ConvBody() = default;
-  virtual Status prepare(const PrepareContext& context, const ConvGeometry& geometry) = 0;
-  virtual const char* kernel_name() const = 0;
-  virtual void run(const RunContext& context) const = 0;
-};
 
 template <class Product>
 class ProductConv final : public ConvBody {
@@ -63,9 +55,9 @@ class ProductConv final : public ConvBody {
 
  private:
   Status build_offsets(const Node& node) {
-    if (g_.in_pixels() * g_.in_channels > std::numeric_limits<s32>::max())
+    if (s64{g_.in_pixels()} * g_.in_channels > std::numeric_limits<s32>::max())
       return node_error(node, Code::unsupported, "an input image of more than 2^31 elements");
-    offsets_ = AlignedBuffer(static_cast<std::size_t>(rows_ * g_.taps()) * sizeof(s32));
+    offsets_ = AlignedBuffer(allocation_bytes(rows_, g_.taps(), sizeof(s32)));
     if (!offsets_.data()) return node_error(node, Code::out_of_memory, "no memory for the table of input offsets");
     s32* offset = reinterpret_cast<s32*>(offsets_.data());
     for (isize y = 0; y < g_.out_h; ++y)
@@ -165,7 +157,7 @@ class DepthwiseConv final : public ConvBody {
           epilogue_.at(residual ? residual + first * static_cast<isize>(sizeof(Element)) : nullptr, channels);
       args.out = reinterpret_cast<decltype(args.out)>(context.outputs[0] + first * out_element_bytes_);
       args.out_stride = channels;
-      const isize row_work = row_out * geometry_.kernel_h * geometry_.kernel_w;
+      const s64 row_work = s64{row_out} * geometry_.kernel_h * geometry_.kernel_w;
       context.pool.parallel_for(geometry_.out_h, mac_grain(1, row_work),
                                 [&](isize begin, isize end, int) { dwconv_run(*kernel_, args, begin, end); });
     }
@@ -197,25 +189,24 @@ class Conv final : public Operator {
 
   Status prepare(const PrepareContext& context) override {
     const bool integer = context.inputs[0].dtype() == DType::s8;
-    if (geometry_.is_depthwise()) {
-      if (integer)
-        body_ = std::make_unique<DepthwiseConv<DepthwiseS8>>();
-      else
-        body_ = std::make_unique<DepthwiseConv<DepthwiseF32>>();
-    } else {
-      if (integer)
-        body_ = std::make_unique<ProductConv<ProductS8>>();
-      else
-        body_ = std::make_unique<ProductConv<ProductF32>>();
-    }
+    body_ = integer ? make_body<DepthwiseS8>() : make_body<DepthwiseF32>();
     WHIT_RETURN_IF_ERROR(body_->prepare(context, geometry_));
     kernel_ = body_->kernel_name();
+    scratch_bytes_ = body_->scratch_bytes();
     return {};
   }
 
   void run(const RunContext& context) const override { body_->run(context); }
 
  private:
+  template <class Depthwise>
+  std::unique_ptr<ConvBody> make_body() const {
+    using Product = typename Depthwise::Product;
+    if (geometry_.is_depthwise()) return std::make_unique<DepthwiseConv<Depthwise>>();
+    if (PatchConv<Product>::suits(geometry_)) return std::make_unique<PatchConv<Product>>();
+    return std::make_unique<ProductConv<Product>>();
+  }
+
   ConvGeometry geometry_{};
   std::unique_ptr<ConvBody> body_;
 };

@@ -20,9 +20,12 @@ struct ProductS8 {
   static const Kernel& select(isize m, isize n, isize taps, isize k, IsaSet isa) {
     return gemm_s8::select({m, n, taps, k}, isa);
   }
+  static isize tile_rows(const Kernel& kernel) { return gemm_s8::tile_rows(kernel); }
   static std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
     return gemm_s8::packed_bytes(kernel, n, taps, k);
   }
+  /// The packed layout holds zeros up to a multiple of this many k.
+  static isize k_group(const Kernel& kernel) { return gemm_s8::k_group(kernel); }
   /// What a padding pixel holds.
   static s8 padding(const TensorInfo& x) { return static_cast<s8>(x.quantization().zero_point[0]); }
   static void pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
@@ -54,9 +57,11 @@ struct ProductF32 {
   static const Kernel& select(isize m, isize n, isize taps, isize k, IsaSet isa) {
     return gemm_f32::select({m, n, taps, k}, isa);
   }
+  static isize tile_rows(const Kernel& kernel) { return gemm_f32::tile_rows(kernel); }
   static std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
     return gemm_f32::packed_bytes(kernel, n, taps, k);
   }
+  static isize k_group(const Kernel&) { return 1; }
   static f32 padding(const TensorInfo&) { return 0; }
   static void pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
                    std::byte* out) {
@@ -107,6 +112,19 @@ class PackedProduct {
   }
 
   const char* kernel_name() const { return name(*kernel_); }
+  isize tile_rows() const { return Product::tile_rows(*kernel_); }
+
+  /// For callers whose lhs has some value (any) up to a whole group of k in every row: rows are read without a
+  /// remainder from now on. Returns that rounded k. Needs taps == 1.
+  isize pad_k() { return k_ = round_up(k_, Product::k_group(*kernel_)); }
+
+  /// The same as run() on the calling thread.
+  void run_rows(const typename Product::Lhs& lhs, isize m, const typename Product::EpilogueParams& params,
+                const std::byte* residual, isize residual_stride, std::byte* out, isize out_element_bytes,
+                isize out_stride) const {
+    Product::run(*kernel_, lhs, packed_, n_, taps_, k_, Product::epilogue_at(params, residual, residual_stride, first_),
+                 out + first_ * out_element_bytes, out_stride, 0, m, 0, n_);
+  }
 
   /// out[i][first + j] for rows [0, m); `out` and `residual` point to row 0, channel 0.
   void run(const typename Product::Lhs& lhs, isize m, const typename Product::EpilogueParams& params,
@@ -114,13 +132,13 @@ class PackedProduct {
            ThreadPool& pool) const {
     const auto epilogue = Product::epilogue_at(params, residual, residual_stride, first_);
     std::byte* target = out + first_ * out_element_bytes;
-    const isize rows = tile_rows(*kernel_), columns = panel_columns(*kernel_);
+    const isize rows = tile_rows(), columns = panel_columns(*kernel_);
     if (ceil_div(m, rows) >= pool.threads() || n_ <= columns) {
-      pool.parallel_for(m, mac_grain(rows, n_ * taps_ * k_), [&](isize begin, isize end, int) {
+      pool.parallel_for(m, mac_grain(rows, s64{n_} * taps_ * k_), [&](isize begin, isize end, int) {
         Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, begin, end, 0, n_);
       });
     } else {
-      pool.parallel_for(n_, mac_grain(columns, m * taps_ * k_), [&](isize begin, isize end, int) {
+      pool.parallel_for(n_, mac_grain(columns, s64{m} * taps_ * k_), [&](isize begin, isize end, int) {
         Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, 0, m, begin, end);
       });
     }

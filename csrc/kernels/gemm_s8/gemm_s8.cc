@@ -59,6 +59,7 @@ const Kernel& select(const Problem& problem, IsaSet isa) {
 const char* name(const Kernel& kernel) { return kernel.name; }
 Isa isa(const Kernel& kernel) { return kernel.isa; }
 isize panel_columns(const Kernel& kernel) { return kernel.nr; }
+isize k_group(const Kernel& kernel) { return kernel.kr; }
 isize tile_rows(const Kernel& kernel) { return kernel.mr; }
 
 std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {

@@ -62,11 +62,11 @@ def two(op: str, a: tuple[int, ...], b_shape: tuple[int, ...], rank: int, **attr
 
 
 def conv(
-    weights: tuple[int, ...] = (4, 3, 3, 2), bias: int = 0, residual: Any = None, **changed: Any
+    weights: tuple[int, ...] = (4, 3, 3, 2), bias: int = 0, residual: Any = None, channels: int = 2, **changed: Any
 ) -> Callable[[], Graph]:
     def build() -> Graph:
         b = BadBuilder()
-        inputs = [b.input("x", 1, 6, 6, 2), b.random_constant(*weights)]
+        inputs = [b.input("x", 1, 6, 6, channels), b.random_constant(*weights)]
         inputs.append(b.random_constant(bias) if bias else "")
         inputs += [b.input("r", *residual)] if residual else []
         return b.done(b.raw("conv", *inputs, rank=4, **(CONV | changed)))
@@ -219,7 +219,7 @@ CASES: dict[str, Bad] = {
     "conv_kernel_too_large": (conv((4, 7, 7, 2)), SHAPE, "larger than the padded input"),
     "conv_dilated_too_large": (conv(dilations=[2**20, 2**20]), SHAPE, "larger than the padded input"),
     "conv_huge_output": (conv(pads=[2**20] * 4), SHAPE, "larger than whit handles"),
-    "conv_large_output": (conv((1, 3, 3, 2), pads=[2**15] * 4), "MemoryError", "no memory"),
+    "conv_large_output": (conv((1, 3, 3, 8), channels=8, pads=[2**15] * 4), "MemoryError", "no memory"),
     "conv_channels": (conv((4, 3, 3, 5)), SHAPE, "fit together"),
     "conv_rank": (conv((4, 3, 2)), SHAPE, "axes"),
     "conv_bias": (conv(bias=3), SHAPE, r"bias .* must have shape \[4\]"),
