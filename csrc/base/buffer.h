@@ -8,12 +8,13 @@
 
 namespace whit {
 
-/// Uninitialised memory on a 64-byte boundary. data() is null if the allocation failed or the size is 0.
+/// Uninitialised memory on a 64-byte boundary. data() is null if the allocation failed, if the size is 0, or if it is
+/// more than an object may have (PTRDIFF_MAX).
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t bytes) {
-    if (bytes == 0) return;
+    if (bytes == 0 || bytes > std::size_t{PTRDIFF_MAX} - kAlignment) return;
     const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
     bytes_ = data_ ? bytes : 0;

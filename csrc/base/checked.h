@@ -10,4 +10,13 @@ namespace whit {
 /// out = a * b; false on overflow.
 [[nodiscard]] inline bool checked_mul(s64 a, s64 b, s64* out) { return !__builtin_mul_overflow(a, b, out); }
 
+/// The product of sizes that are not negative, in bytes to allocate. What the address space cannot hold becomes
+/// SIZE_MAX, which no AlignedBuffer has.
+template <class... Sizes>
+[[nodiscard]] std::size_t allocation_bytes(Sizes... sizes) {
+  s64 bytes = 1;
+  const bool fits = (checked_mul(bytes, static_cast<s64>(sizes), &bytes) && ...);
+  return fits && bytes <= PTRDIFF_MAX ? static_cast<std::size_t>(bytes) : SIZE_MAX;
+}
+
 }  // namespace whit

@@ -157,21 +157,25 @@ Isa isa_best(IsaSet set) {
   return Isa::scalar;
 }
 
-Result<IsaSet> isa_active() {
+Result<IsaSet> isa_limited(const char* name, const char* source) {
   const IsaSet usable = isa_detected() & isa_compiled();
-  const char* wanted = std::getenv("WHIT_ISA");
-  if (!wanted || !*wanted) return usable;
-  const std::optional<Isa> level = isa_from_name(wanted);
+  const std::optional<Isa> level = isa_from_name(name);
   if (!level) {
-    return error(Code::invalid_argument, "WHIT_ISA=%s is not an instruction set that whit knows; usable here: %s",
-                 wanted, isa_list(usable).c_str());
+    return error(Code::invalid_argument, "%s=%s is not an instruction set that whit knows; usable here: %s", source,
+                 name, isa_list(usable).c_str());
   }
   if (!usable.has(*level)) {
-    return error(Code::invalid_argument, "WHIT_ISA=%s: %s; usable here: %s", wanted,
+    return error(Code::invalid_argument, "%s=%s: %s; usable here: %s", source, name,
                  isa_compiled().has(*level) ? "this CPU does not have it" : "this build of whit has no kernels for it",
                  isa_list(usable).c_str());
   }
   return usable & isa_up_to(*level);
+}
+
+Result<IsaSet> isa_active() {
+  const char* wanted = std::getenv("WHIT_ISA");
+  if (!wanted || !*wanted) return isa_detected() & isa_compiled();
+  return isa_limited(wanted, "WHIT_ISA");
 }
 
 }  // namespace whit

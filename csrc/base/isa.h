@@ -43,6 +43,10 @@ IsaSet isa_compiled();
 /// An unknown name, or a level that this CPU or build lacks, is an invalid_argument that lists the usable ones.
 Result<IsaSet> isa_active();
 
+/// Detected and compiled, reduced to `level` and those below it. `source` says in errors where the name came from.
+/// Errors as of isa_active().
+Result<IsaSet> isa_limited(const char* level, const char* source);
+
 /// The best level of a set, for reports ("avx512vnni").
 Isa isa_best(IsaSet set);
 

@@ -1,8 +1,10 @@
 #include "base/thread_pool.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <cstdlib>
-#include <fstream>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -35,15 +37,26 @@ constexpr int kSpins = 2000;
 
 // CPUs that a cgroup's quota allows, or 0 for no limit. `quota` and `period` are in microseconds.
 int quota_cpus(f64 quota, f64 period) {
-  if (quota <= 0 || period <= 0) return 0;
-  return std::max(1, static_cast<int>((quota + period - 1) / period));
+  if (!(quota > 0 && period > 0)) return 0;
+  constexpr f64 kMost = 1 << 20;  // below what an int holds, whatever the files say
+  return std::max(1, static_cast<int>(std::ceil(std::min(quota / period, kMost))));
+}
+
+// The first 64 KiB of a file, or nothing. C's files: C++ streams would bring half a megabyte of locales along.
+std::string read_text(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"), &std::fclose);
+  if (!file) return {};
+  std::string text(1 << 16, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file.get()));
+  return text;
 }
 
 bool read_words(const std::string& path, std::string* first, std::string* second) {
-  std::ifstream file(path);
-  if (!(file >> *first)) return false;
-  file >> *second;
-  return true;
+  char words[2][64] = {};
+  const int count = std::sscanf(read_text(path).c_str(), "%63s %63s", words[0], words[1]);
+  *first = words[0];
+  *second = words[1];
+  return count >= 1;
 }
 
 int cgroup_limit(const std::string& folder) {
@@ -60,9 +73,10 @@ int cgroup_limit(const std::string& folder) {
 // The tightest limit of this process's cgroups and their parents (v2, and the cpu controller of v1), or 0.
 int cgroup_cpus() {
   int limit = 0;
-  std::ifstream groups("/proc/self/cgroup");
-  std::string line;
-  while (std::getline(groups, line)) {
+  const std::string groups = read_text("/proc/self/cgroup");
+  for (std::size_t start = 0, end; start < groups.size(); start = end + 1) {
+    end = std::min(groups.find('\n', start), groups.size());
+    const std::string line = groups.substr(start, end - start);
     const std::size_t first = line.find(':');
     const std::size_t second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;

@@ -16,6 +16,12 @@ endif()
 if(WHIT_ARCH STREQUAL aarch64)
   target_compile_options(whit_options INTERFACE -mno-outline-atomics)
 endif()
+if(WHIT_ARCH STREQUAL arm)
+  target_compile_options(whit_options INTERFACE -funwind-tables)  # as elsewhere: std::bad_alloc reaches the bindings
+endif()
+if(WHIT_ARCH STREQUAL arm AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  target_compile_options(whit_options INTERFACE -Wno-psabi)  # notes on what changed in GCC 7's calling convention
+endif()
 foreach(level IN LISTS WHIT_ISA_LEVELS)
   target_compile_definitions(whit_options INTERFACE ${WHIT_ISA_DEFINE_${level}})
 endforeach()
@@ -25,11 +31,20 @@ if(WHIT_SANITIZE)
   target_link_options(whit_options INTERFACE -fsanitize=address,undefined -fno-sanitize=vptr)
 endif()
 
-# whit_library(NAME SOURCES ... DEPS ...): code below the bindings, without exceptions.
+# whit_library(NAME [KERNELS] SOURCES ... DEPS ...): code below the bindings. It neither throws nor catches
+# (tools/check-layers), but cleans up when the C++ library throws std::bad_alloc; kernels call nothing that does.
+# Sections let the linker leave out what a program does not use.
 function(whit_library name)
-  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "KERNELS" "" "SOURCES;DEPS" ${ARGN})
   add_library(${name} STATIC ${arg_SOURCES})
-  target_compile_options(${name} PRIVATE -fno-exceptions -fno-rtti)
+  if(arg_KERNELS)
+    target_compile_options(${name} PRIVATE -fno-exceptions -fno-rtti)
+  else()
+    target_compile_options(${name} PRIVATE -fno-rtti -ffunction-sections -fdata-sections $<$<CONFIG:Release>:-O2>)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+      target_compile_options(${name} PRIVATE -fno-gnu-unique)  # its symbols would stay global in libwhit.a
+    endif()
+  endif()
   target_link_libraries(${name} PUBLIC whit_options ${arg_DEPS})
 endfunction()
 
@@ -48,5 +63,5 @@ function(whit_kernel_family family)
       endif()
     endif()
   endforeach()
-  whit_library(whit_kernels_${family} SOURCES ${sources} DEPS whit_base ${arg_DEPS})
+  whit_library(whit_kernels_${family} KERNELS SOURCES ${sources} DEPS whit_base ${arg_DEPS})
 endfunction()

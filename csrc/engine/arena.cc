@@ -4,6 +4,15 @@
 #include "engine/plan.h"
 
 namespace whit {
+namespace {
+
+// In s64 everywhere: whether the arena fits into the address space is asked once its size is known.
+s64 align(s64 offset) {
+  constexpr s64 kStep = kAlignment;
+  return (offset + kStep - 1) / kStep * kStep;
+}
+
+}  // namespace
 
 s64 place_blocks(std::vector<ArenaBlock>& blocks) {
   std::vector<std::size_t> by_size(blocks.size());
@@ -19,7 +28,7 @@ s64 place_blocks(std::vector<ArenaBlock>& blocks) {
       const ArenaBlock& other = blocks[other_index];
       if (other.last < block.first || block.last < other.first) continue;
       if (offset + block.bytes <= other.offset) break;
-      offset = std::max<s64>(offset, round_up(other.offset + other.bytes, kAlignment));
+      offset = std::max(offset, align(other.offset + other.bytes));
     }
     block.offset = offset;
     total = std::max(total, offset + block.bytes);
@@ -27,7 +36,7 @@ s64 place_blocks(std::vector<ArenaBlock>& blocks) {
                                    [&](std::size_t a, std::size_t b) { return blocks[a].offset < blocks[b].offset; }),
                   index);
   }
-  return round_up(total, kAlignment);
+  return align(total);
 }
 
 }  // namespace whit

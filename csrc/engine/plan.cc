@@ -1,21 +1,28 @@
 #include "engine/plan.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/checked.h"
 
 namespace whit {
 namespace {
 
-// No tensor of a sane model for these CPUs is larger; below it no product of sizes can overflow.
-constexpr s64 kMaxTensorBytes = s64{1} << 36;
+// No tensor of a sane model for these CPUs is larger. Below it no product of the sizes of one tensor can overflow
+// isize; on a 32-bit system that leaves room for elements that a kernel widens to four bytes.
+constexpr bool kIs32Bit = sizeof(isize) == 4;
+constexpr s64 kMaxTensorBytes = s64{1} << (kIs32Bit ? 30 : 36);
+constexpr s64 kMaxElements = kIs32Bit ? kMaxTensorBytes / 4 : kMaxTensorBytes * 8;
 
 Status check_size(const Model& model, int index, const Shape& shape) {
-  s64 bits = dtype_bits(model.tensors[static_cast<std::size_t>(index)].dtype);
+  const s64 element_bits = dtype_bits(model.tensors[static_cast<std::size_t>(index)].dtype);
+  const s64 most = std::min(kMaxElements, kMaxTensorBytes * 8 / element_bits);
+  s64 elements = 1;
   for (s64 size : shape) {
-    if (size < 0 || !checked_mul(bits, size, &bits) || bits > kMaxTensorBytes * 8)
-      return error(Code::shape, "tensor '%s' %s is larger than whit handles",
-                   model.tensors[static_cast<std::size_t>(index)].name.c_str(), shape.text().c_str());
+    if (size < 0 || size > most || !checked_mul(elements, size, &elements) || elements > most)
+      return error(Code::shape, "tensor '%s' %s is larger than whit handles%s",
+                   model.tensors[static_cast<std::size_t>(index)].name.c_str(), shape.text().c_str(),
+                   kIs32Bit ? " on a 32-bit system" : "");
   }
   return {};
 }
@@ -60,7 +67,10 @@ class Planner {
       plan_->shapes[at(model_.inputs[i])] = input_shapes[i];
     }
     for (std::size_t i = 0; i < model_.tensors.size(); ++i)
-      if (model_.tensors[i].is_constant()) plan_->shapes[i] = model_.tensors[i].shape;
+      if (model_.tensors[i].is_constant()) {
+        WHIT_RETURN_IF_ERROR(check_size(model_, static_cast<int>(i), model_.tensors[i].shape));
+        plan_->shapes[i] = model_.tensors[i].shape;
+      }
     return {};
   }
 
@@ -103,6 +113,7 @@ class Planner {
     const Node& node = model_.nodes[at(position)];
     std::vector<ops::TensorInfo> inputs, outputs;
     for (int input : node.inputs) inputs.push_back(info(input));
+    WHIT_RETURN_IF_ERROR(ops::check_compiled(node));
     std::unique_ptr<ops::Operator> op = ops::make_operator(node);
     std::vector<Shape> shapes(node.outputs.size());
     WHIT_RETURN_IF_ERROR(op->infer(node, inputs, shapes));
@@ -185,6 +196,9 @@ class Planner {
       owners.push_back(&storage);
     }
     plan_->arena_bytes = place_blocks(blocks);
+    if (plan_->arena_bytes > std::numeric_limits<isize>::max())
+      return error(Code::out_of_memory, "the model's tensors need %lld bytes at a time, more than fit into memory",
+                   static_cast<long long>(plan_->arena_bytes));
     for (std::size_t i = 0; i < blocks.size(); ++i) owners[i]->placement.offset = blocks[i].offset;
     plan_->placement.resize(model_.tensors.size());
     for (std::size_t i = 0; i < model_.tensors.size(); ++i)
@@ -215,17 +229,16 @@ std::size_t PreparedModel::packed_bytes() const {
 }
 
 const std::byte* PreparedModel::get(const Node& node, const std::string& key, std::size_t bytes,
-                                    const std::function<void(std::byte*)>& fill) {
+                                    const std::function<bool(std::byte*)>& fill) {
   const std::string full_key = std::to_string(&node - model_->nodes.data()) + "/" + key;
+  std::map<std::string, AlignedBuffer> entry;  // made before the lock: nothing below may throw std::bad_alloc
+  entry.try_emplace(full_key);
   const std::lock_guard lock(mutex_);
-  AlignedBuffer& buffer = buffers_[full_key];
-  if (!buffer.data()) {
-    AlignedBuffer fresh(bytes);
-    if (!fresh.data()) return nullptr;
-    fill(fresh.data());
-    buffer = std::move(fresh);
-  }
-  return buffer.data();
+  if (const auto found = buffers_.find(full_key); found != buffers_.end()) return found->second.data();
+  AlignedBuffer fresh(bytes);
+  if (!fresh.data() || !fill(fresh.data())) return nullptr;
+  entry.begin()->second = std::move(fresh);
+  return buffers_.insert(entry.extract(entry.begin())).position->second.data();
 }
 
 s64 Plan::tensor_bytes(const Model& model, int tensor) const {

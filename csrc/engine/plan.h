@@ -1,10 +1,10 @@
 #pragma once
 // What is decided before the first run: shapes, kernels, packed weights, and where every tensor lies.
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "ops/operator.h"
@@ -21,13 +21,13 @@ class PreparedModel final : public ops::WeightCache {
   std::size_t packed_bytes() const;
 
   const std::byte* get(const Node& node, const std::string& key, std::size_t bytes,
-                       const std::function<void(std::byte*)>& fill) override;
+                       const std::function<bool(std::byte*)>& fill) override;
 
  private:
   std::shared_ptr<const Model> model_;
   IsaSet isa_;
   mutable std::mutex mutex_;
-  std::unordered_map<std::string, AlignedBuffer> buffers_;
+  std::map<std::string, AlignedBuffer> buffers_;
 };
 
 /// Where a tensor's bytes are while a session runs.

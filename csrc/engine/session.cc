@@ -1,7 +1,9 @@
 #include "engine/session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <new>
 
 namespace whit {
 namespace {
@@ -34,7 +36,8 @@ Status check_input_shape(const Tensor& input, const Shape& shape) {
 
 Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<PreparedModel> model, int threads,
                                                std::vector<int> observe) {
-  std::unique_ptr<Session> session(new Session(std::move(model), threads, std::move(observe)));
+  std::unique_ptr<Session> session(new (std::nothrow) Session(std::move(model), threads, std::move(observe)));
+  if (!session) return error(Code::out_of_memory, "no memory for a session");
   const Model& m = session->model_->model();
   std::vector<Shape> shapes;
   bool fixed = true;
@@ -59,12 +62,21 @@ Status Session::prepare(const std::vector<Shape>& input_shapes) {
     WHIT_RETURN_IF_ERROR(check_input_shape(m.tensors[static_cast<std::size_t>(m.inputs[i])], input_shapes[i]));
   Result<std::unique_ptr<Plan>> plan = Plan::make(*model_, input_shapes, observe_, threads());
   if (!plan.ok()) return plan.status();
+  std::vector<Shape> shapes = input_shapes;
   WHIT_RETURN_IF_ERROR(adopt(std::move(*plan)));
-  input_shapes_ = input_shapes;
+  input_shapes_.swap(shapes);
   return {};
 }
 
+// The plan at hand stays in use until nothing can fail any more.
 Status Session::adopt(std::unique_ptr<Plan> plan) {
+  std::size_t inputs = 0, outputs = 0;
+  for (const PlannedNode& node : plan->nodes) {
+    inputs += node.node->inputs.size();
+    outputs += node.node->outputs.size();
+  }
+  input_pointers_.resize(std::max(inputs, input_pointers_.size()));
+  output_pointers_.resize(std::max(outputs, output_pointers_.size()));
   if (plan->arena_bytes > static_cast<s64>(arena_.bytes())) {
     AlignedBuffer arena(static_cast<std::size_t>(plan->arena_bytes));
     if (!arena.data())
@@ -74,13 +86,6 @@ Status Session::adopt(std::unique_ptr<Plan> plan) {
     arena_ = std::move(arena);
   }
   plan_ = std::move(plan);
-  std::size_t inputs = 0, outputs = 0;
-  for (const PlannedNode& node : plan_->nodes) {
-    inputs += node.node->inputs.size();
-    outputs += node.node->outputs.size();
-  }
-  input_pointers_.resize(inputs);
-  output_pointers_.resize(outputs);
   return {};
 }
 

@@ -39,13 +39,13 @@ class Cursor {
 
   /// `count` numbers. Allocates after the bytes are known to be there.
   template <class T>
-  std::vector<T> numbers(std::size_t count, const char* what) {
+  std::vector<T> numbers(u64 count, const char* what) {
     if (count > left() / sizeof(T)) {
       too_short(what);
       return {};
     }
-    std::vector<T> values(count);
-    const std::span<const std::byte> source = take(count * sizeof(T), what);
+    std::vector<T> values(static_cast<std::size_t>(count));
+    const std::span<const std::byte> source = take(values.size() * sizeof(T), what);
     if (!source.empty()) std::memcpy(values.data(), source.data(), source.size());
     return values;
   }

@@ -93,5 +93,7 @@ struct Model {
 Result<std::shared_ptr<const Model>> read_model_file(const std::string& path);
 /// Reads from memory; the bytes are copied (64-byte aligned).
 Result<std::shared_ptr<const Model>> read_model_bytes(const void* data, std::size_t bytes);
+/// Reads from memory that the caller keeps unchanged while the model lives. It must be 64-byte aligned.
+Result<std::shared_ptr<const Model>> read_model_borrowed(const void* data, std::size_t bytes);
 
 }  // namespace whit

@@ -54,4 +54,10 @@ Result<std::shared_ptr<const Model>> read_model_bytes(const void* data, std::siz
   return read_model(file, std::move(copy));
 }
 
+Result<std::shared_ptr<const Model>> read_model_borrowed(const void* data, std::size_t bytes) {
+  if (reinterpret_cast<std::uintptr_t>(data) % kAlignment != 0)
+    return error(Code::invalid_argument, "the model's memory must be on a %zu-byte boundary", kAlignment);
+  return read_model({static_cast<const std::byte*>(data), bytes}, nullptr);
+}
+
 }  // namespace whit

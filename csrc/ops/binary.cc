@@ -95,7 +95,7 @@ class BinaryOperator final : public Operator {
       if (last != nullptr && (last->a_stride != 0) == a_varies && (last->b_stride != 0) == b_varies)
         last->size *= y[i];
       else
-        axes_[axis_count_++] = {y[i], a_varies ? a_elements : 0, b_varies ? b_elements : 0};
+        axes_[axis_count_++] = {static_cast<isize>(y[i]), a_varies ? a_elements : 0, b_varies ? b_elements : 0};
       if (a_varies) a_elements *= y[i];
       if (b_varies) b_elements *= y[i];
     }

@@ -32,9 +32,9 @@ f32 bound_in_steps(f32 bound, f64 step, s32 zero_point);
 std::string kernel_name(const Node& node, const char* dtype, Isa isa);
 
 /// Outputs that one thread should have at least when each costs this many simple operations.
-constexpr isize work_grain(isize cost) {
+constexpr isize work_grain(s64 cost) {
   constexpr isize kOperationsPerThread = 16384;
-  return cost >= kOperationsPerThread ? 1 : kOperationsPerThread / (cost > 0 ? cost : 1);
+  return cost >= kOperationsPerThread ? 1 : kOperationsPerThread / static_cast<isize>(cost > 0 ? cost : 1);
 }
 
 }  // namespace whit::ops

@@ -57,6 +57,7 @@ class ProductConv final : public ConvBody {
   Status build_offsets(const Node& node) {
     if (s64{g_.in_pixels()} * g_.in_channels > std::numeric_limits<s32>::max())
       return node_error(node, Code::unsupported, "an input image of more than 2^31 elements");
+    WHIT_RETURN_IF_ERROR(check_offsets(node, rows_, g_.taps()));
     offsets_ = AlignedBuffer(allocation_bytes(rows_, g_.taps(), sizeof(s32)));
     if (!offsets_.data()) return node_error(node, Code::out_of_memory, "no memory for the table of input offsets");
     s32* offset = reinterpret_cast<s32*>(offsets_.data());
@@ -91,11 +92,12 @@ struct DepthwiseS8 {
   static std::size_t packed_bytes(const Kernel& kernel, isize channels, isize taps) {
     return dwconv_s8::packed_bytes(kernel, channels, taps);
   }
-  static void pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize channels, isize taps,
+  static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize channels, isize taps,
                    std::byte* out) {
     const s32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<s32>() : nullptr;
     dwconv_s8::pack(kernel, {inputs[1].constant<s8>(), bias, channels, taps, inputs[0].quantization().zero_point[0]},
                     out);
+    return true;
   }
 };
 
@@ -109,12 +111,14 @@ struct DepthwiseF32 {
   static std::size_t packed_bytes(const Kernel& kernel, isize channels, isize taps) {
     return dwconv_f32::packed_bytes(kernel, channels, taps);
   }
-  static void pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize channels, isize taps,
+  static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize channels, isize taps,
                    std::byte* out) {
     const f32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<f32>() : nullptr;
-    std::vector<f32> values(static_cast<std::size_t>(channels * taps));
-    dequantize_weights(inputs[1], values.data());
-    dwconv_f32::pack(kernel, {values.data(), bias, channels, taps}, out);
+    AlignedBuffer expanded;
+    const f32* values = weights_as_f32(inputs[1], &expanded);
+    if (!values) return false;
+    dwconv_f32::pack(kernel, {values, bias, channels, taps}, out);
+    return true;
   }
 };
 
@@ -132,7 +136,7 @@ class DepthwiseConv final : public ConvBody {
     kernel_ = &Depthwise::select(geometry_, context.isa);
     const std::size_t bytes = Depthwise::packed_bytes(*kernel_, g.in_channels, g.taps());
     packed_ = context.weights.get(context.node, kernel_name(), bytes, [&](std::byte* out) {
-      Depthwise::pack(*kernel_, context.inputs, g.in_channels, g.taps(), out);
+      return Depthwise::pack(*kernel_, context.inputs, g.in_channels, g.taps(), out);
     });
     if (!packed_)
       return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);

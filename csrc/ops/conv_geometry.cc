@@ -1,5 +1,7 @@
 #include "ops/conv_geometry.h"
 
+#include "base/checked.h"
+
 namespace whit::ops {
 namespace {
 
@@ -17,12 +19,21 @@ Status check_list(const Node& node, const char* name, std::size_t wanted, s64 le
   return {};
 }
 
-isize output_size(isize in, isize kernel, isize stride, isize dilation, isize pad_begin, isize pad_end) {
-  const isize span = in + pad_begin + pad_end - (dilation * (kernel - 1) + 1);
+/// At most 2^40 + 2^21, so in s64; the engine refuses an output that isize cannot count.
+s64 output_size(s64 in, s64 kernel, s64 stride, s64 dilation, s64 pad_begin, s64 pad_end) {
+  const s64 span = in + pad_begin + pad_end - (dilation * (kernel - 1) + 1);
   return span < 0 ? 0 : span / stride + 1;
 }
 
 }  // namespace
+
+Status check_offsets(const Node& node, s64 pixels, s64 taps) {
+  constexpr s64 kMost = s64{1} << 28;
+  s64 entries = 0;
+  if (checked_mul(pixels, taps, &entries) && entries <= kMost) return {};
+  return node_error(node, Code::unsupported, "%lld output pixels of %lld kernel taps each are more than whit handles",
+                    static_cast<long long>(pixels), static_cast<long long>(taps));
+}
 
 Status infer_conv(const Node& node, const Shape& x, const Shape& w, ConvGeometry* geometry, Shape* out_shape) {
   const int rank = x.rank();
@@ -62,12 +73,14 @@ Status infer_conv(const Node& node, const Shape& x, const Shape& w, ConvGeometry
       w[rank - 1] != g.in_channels / g.group)
     return node_error(node, Code::shape, "x %s, weights %s and group %lld do not fit together", x.text().c_str(),
                       w.text().c_str(), static_cast<long long>(g.group));
-  g.out_h = output_size(g.in_h, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top, g.pad_bottom);
-  g.out_w = output_size(g.in_w, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, g.pad_right);
-  if (g.out_h < 1 || g.out_w < 1)
+  const s64 out_h = output_size(g.in_h, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top, g.pad_bottom);
+  const s64 out_w = output_size(g.in_w, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, g.pad_right);
+  if (out_h < 1 || out_w < 1)
     return node_error(node, Code::shape, "the kernel of weights %s is larger than the padded input %s",
                       w.text().c_str(), x.text().c_str());
-  *out_shape = flat ? Shape{g.images, g.out_w, g.out_channels} : Shape{g.images, g.out_h, g.out_w, g.out_channels};
+  g.out_h = static_cast<isize>(out_h);
+  g.out_w = static_cast<isize>(out_w);
+  *out_shape = flat ? Shape{g.images, out_w, g.out_channels} : Shape{g.images, out_h, out_w, g.out_channels};
   return {};
 }
 

@@ -21,6 +21,10 @@ struct ConvGeometry {
   }
 };
 
+/// An error if a table of input offsets, `taps` for each of `pixels` output pixels, would have more than 2^28 entries
+/// (1 GiB): that many come from a damaged or hostile file alone, and filling them would take memory that others need.
+Status check_offsets(const Node& node, s64 pixels, s64 taps);
+
 /// From x [n, (h,) w, c], w [o, (kh,) kw, c / group] and the attributes strides, dilations, pads and group.
 /// out_shape gets [n, (out_h,) out_w, o].
 Status infer_conv(const Node& node, const Shape& x, const Shape& w, ConvGeometry* geometry, Shape* out_shape);

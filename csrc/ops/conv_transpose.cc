@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "ops/conv_geometry.h"
 #include "ops/movement.h"
 #include "ops/product.h"
 
@@ -20,8 +21,8 @@ struct AxisGeometry {
 struct Geometry {
   s64 images = 0, in_channels = 0, out_channels = 0, group = 1;
   AxisGeometry y, x;
-  isize n() const { return out_channels / group; }
-  isize k() const { return in_channels / group; }
+  isize n() const { return static_cast<isize>(out_channels / group); }
+  isize k() const { return static_cast<isize>(in_channels / group); }
 };
 
 /// The kernel indices that meet at one residue of o + pad modulo stride.
@@ -37,7 +38,7 @@ std::vector<TapList> tap_lists(const AxisGeometry& axis) {
     const s64 residue = tap * axis.dilation % axis.stride;
     auto list = std::find_if(lists.begin(), lists.end(), [&](const TapList& l) { return l.residue == residue; });
     if (list == lists.end()) list = lists.insert(lists.end(), TapList{residue, {}});
-    list->taps.push_back(tap);
+    list->taps.push_back(static_cast<isize>(tap));
   }
   return lists;
 }
@@ -51,7 +52,7 @@ struct Phase {
 std::vector<Phase> phases(const AxisGeometry& axis, const std::vector<TapList>& lists) {
   std::vector<Phase> out;
   for (s64 first = 0; first < std::min(axis.stride, axis.out); ++first) {
-    Phase phase{first, (axis.out - 1 - first) / axis.stride + 1, -1};
+    Phase phase{static_cast<isize>(first), static_cast<isize>((axis.out - 1 - first) / axis.stride + 1), -1};
     for (std::size_t i = 0; i < lists.size(); ++i)
       if (lists[i].residue == (first + axis.pad) % axis.stride) phase.list = static_cast<int>(i);
     out.push_back(phase);
@@ -61,8 +62,8 @@ std::vector<Phase> phases(const AxisGeometry& axis, const std::vector<TapList>& 
 
 /// The input index that tap k brings to output index o of its residue, or -1 outside.
 isize source(const AxisGeometry& axis, isize o, isize k) {
-  const isize at = o + axis.pad - k * axis.dilation;
-  return at >= 0 && at / axis.stride < axis.in ? at / axis.stride : -1;
+  const s64 at = o + axis.pad - k * axis.dilation;
+  return at >= 0 && at / axis.stride < axis.in ? static_cast<isize>(at / axis.stride) : -1;
 }
 
 bool all_inside(const AxisGeometry& axis, const Phase& phase, isize k) {
@@ -136,61 +137,62 @@ class TypedBody final : public Body {
 
   /// One buffer: per group, the taps of every pair of lists, then the bias alone.
   Status pack(const PrepareContext& context) {
-    std::size_t bytes = 0;
+    u64 sum = 0;  // which size_t may not hold on a 32-bit system; no such buffer is made
     starts_.clear();
     const auto reserve = [&](isize taps) {
-      starts_.push_back(bytes);
-      bytes += static_cast<std::size_t>(
-          round_up(static_cast<isize>(Product::packed_bytes(*kernel_, g_.n(), taps, g_.k())), kAlignment));
+      starts_.push_back(static_cast<std::size_t>(sum));
+      sum = (sum + Product::packed_bytes(*kernel_, g_.n(), taps, g_.k()) + kAlignment - 1) / kAlignment * kAlignment;
     };
     for (std::size_t y = 0; y < y_lists_.size(); ++y)
       for (std::size_t x = 0; x < x_lists_.size(); ++x) reserve(taps_of(static_cast<int>(y), static_cast<int>(x)));
     reserve(1);
-    group_bytes_ = bytes;
-    bytes *= static_cast<std::size_t>(g_.group);
+    group_bytes_ = static_cast<std::size_t>(sum);
+    const std::size_t bytes = allocation_bytes(sum, g_.group);
     packed_ = context.weights.get(context.node, std::string(kernel_name()) + "/taps", bytes,
-                                  [&](std::byte* out) { fill(context, out); });
+                                  [&](std::byte* out) { return fill(context, out); });
     if (!packed_)
       return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
     return {};
   }
 
-  void fill(const PrepareContext& context, std::byte* out) const {
+  bool fill(const PrepareContext& context, std::byte* out) const {
     using Bias = std::conditional_t<std::is_same_v<Element, s8>, s32, f32>;
     const TensorInfo& w = context.inputs[1];
-    std::vector<f32> expanded;
-    const Element* weights = w.constant<Element>();
+    AlignedBuffer expanded;
+    const Element* weights;
     if constexpr (std::is_same_v<Element, f32>) {
-      if (w.dtype() != DType::f32) {
-        expanded.resize(static_cast<std::size_t>(w.shape.elements()));
-        dequantize_weights(w, expanded.data());
-        weights = expanded.data();
-      }
+      weights = weights_as_f32(w, &expanded);
+    } else {
+      weights = w.constant<Element>();
     }
     const Bias* bias =
         context.inputs.size() > 2 && context.inputs[2].present() ? context.inputs[2].constant<Bias>() : nullptr;
     const isize n = g_.n(), k = g_.k(), all_taps = g_.y.kernel * g_.x.kernel;
-    std::vector<Element> values;
+    const std::size_t most_values = y_lists_[0].taps.size() * x_lists_[0].taps.size() * static_cast<std::size_t>(n * k);
+    AlignedBuffer gathered(most_values * sizeof(Element));
+    if (!weights || !gathered.data()) return false;
+    Element* const values = reinterpret_cast<Element*>(gathered.data());
     for (isize group = 0; group < g_.group; ++group) {
       const Element* group_weights = weights + group * n * all_taps * k;
       const Bias* group_bias = bias ? bias + group * n : nullptr;
       std::byte* group_out = out + static_cast<std::size_t>(group) * group_bytes_;
       for (std::size_t y = 0; y < y_lists_.size(); ++y)
         for (std::size_t x = 0; x < x_lists_.size(); ++x) {
-          values.clear();
+          Element* next = values;
           for (isize o = 0; o < n; ++o)
             for (isize ky : y_lists_[y].taps)
               for (isize kx : x_lists_[x].taps) {
                 const Element* tap = group_weights + (o * all_taps + ky * g_.x.kernel + kx) * k;
-                values.insert(values.end(), tap, tap + k);
+                next = std::copy_n(tap, k, next);
               }
           const int yi = static_cast<int>(y), xi = static_cast<int>(x);
-          pack_values(*kernel_, context.inputs[0], values.data(), group_bias, n, taps_of(yi, xi), k,
+          pack_values(*kernel_, context.inputs[0], values, group_bias, n, taps_of(yi, xi), k,
                       group_out + starts_[pack_index(yi, xi)]);
         }
-      values.assign(static_cast<std::size_t>(n * k), 0);
-      pack_values(*kernel_, context.inputs[0], values.data(), group_bias, n, 1, k, group_out + starts_.back());
+      std::fill_n(values, n * k, Element{0});
+      pack_values(*kernel_, context.inputs[0], values, group_bias, n, 1, k, group_out + starts_.back());
     }
+    return true;
   }
 
   /// What one pair of phases reads: a table of offsets, or the input in place from `base` on.
@@ -202,6 +204,8 @@ class TypedBody final : public Body {
   Status build_offsets(const Node& node) {
     if (g_.y.in * g_.x.in * g_.in_channels > std::numeric_limits<s32>::max())
       return node_error(node, Code::unsupported, "an input image of more than 2^31 elements");
+    const s64 most_taps = static_cast<s64>(y_lists_[0].taps.size() * x_lists_[0].taps.size());
+    WHIT_RETURN_IF_ERROR(check_offsets(node, s64{g_.y.out} * g_.x.out, most_taps));
     tables_.clear();
     for (const Phase& y : y_phases_)
       for (const Phase& x : x_phases_) {
@@ -223,8 +227,7 @@ class TypedBody final : public Body {
       table->base = offset(y.first, x.first, y_taps[0], x_taps[0]);
       return true;
     }
-    table->offsets =
-        AlignedBuffer(static_cast<std::size_t>(y.count * x.count) * y_taps.size() * x_taps.size() * sizeof(s32));
+    table->offsets = AlignedBuffer(allocation_bytes(y.count, x.count, y_taps.size() * x_taps.size(), sizeof(s32)));
     s32* out = reinterpret_cast<s32*>(table->offsets.data());
     if (!out) return false;
     for (isize i = 0; i < y.count; ++i)
@@ -259,7 +262,7 @@ class TypedBody final : public Body {
       const int y_list = y_phases_[y_index].list;
       const Table& table = tables_[y_index * x_phases_.size() + i];
       const isize taps = taps_of(y_list, x.list);
-      typename Product::Lhs lhs{in, g_.in_channels, nullptr, pad_.data()};
+      typename Product::Lhs lhs{in, static_cast<isize>(g_.in_channels), nullptr, pad_.data()};
       if (y_list < 0 || x.list < 0)
         lhs.base = pad_.data(), lhs.row_stride = 0;
       else if (table.base >= 0)

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/checked.h"
+
 namespace whit::ops {
 namespace {
 
@@ -156,6 +158,14 @@ void dequantize_weights(const TensorInfo& w, f32* out) {
       const s32 zero_point = q.zero_point[static_cast<std::size_t>(o)];
       for (isize k = 0; k < run; ++k) *out++ = static_cast<f32>(s64{*in++} - zero_point) * scale;
     }
+}
+
+const f32* weights_as_f32(const TensorInfo& w, AlignedBuffer* expanded) {
+  if (w.dtype() == DType::f32) return w.constant<f32>();
+  *expanded = AlignedBuffer(allocation_bytes(w.shape.elements(), sizeof(f32)));
+  f32* values = reinterpret_cast<f32*>(expanded->data());
+  if (values) dequantize_weights(w, values);
+  return values;
 }
 
 }  // namespace whit::ops

@@ -52,5 +52,7 @@ Status check_weights_f32(const Node& node, const TensorInfo& w, int axis);
 
 /// out[i] = f32(w[i] - zero_point) * scale for an s8 constant that check_weights_f32 has passed; f32 is copied.
 void dequantize_weights(const TensorInfo& w, f32* out);
+/// The values of such a constant in f32: where they are, or dequantized into `expanded`. Null when memory is short.
+const f32* weights_as_f32(const TensorInfo& w, AlignedBuffer* expanded);
 
 }  // namespace whit::ops

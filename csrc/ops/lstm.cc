@@ -100,11 +100,15 @@ class Lstm final : public Operator {
     WHIT_RETURN_IF_ERROR(pack(context, 2, batch_, &state_gates_));
     kernel_ = gemm_f32::name(*state_gates_.kernel);
 
-    const auto floats = [](isize count) { return round_up(count * static_cast<isize>(sizeof(f32)), kAlignment); };
-    sums_bytes_ = floats(steps_ * batch_ * 4 * hidden_);
-    gates_bytes_ = floats(batch_ * 4 * hidden_);
-    state_bytes_ = floats(batch_ * hidden_);
-    scratch_bytes_ = static_cast<std::size_t>((sums_bytes_ + gates_bytes_ + 2 * state_bytes_) * directions_);
+    const s64 states = s64{batch_} * hidden_;
+    scratch_bytes_ =
+        allocation_bytes(states * (4 * steps_ + 4 + 2) * s64{sizeof(f32)} + s64{4 * kAlignment}, directions_);
+    const auto floats = [](s64 count) {
+      return round_up(static_cast<isize>(count) * static_cast<isize>(sizeof(f32)), kAlignment);
+    };
+    sums_bytes_ = floats(states * 4 * steps_);
+    gates_bytes_ = floats(states * 4);
+    state_bytes_ = floats(states);
     return {};
   }
 
@@ -144,25 +148,29 @@ class Lstm final : public Operator {
     const isize n = 4 * hidden_, k = weights.shape[2];
     gates->kernel = &gemm_f32::select({m, n, 1, k}, context.isa);
     gates->n = n, gates->k = k;
-    const isize bytes = round_up(static_cast<isize>(gemm_f32::packed_bytes(*gates->kernel, n, 1, k)), kAlignment);
+    const std::size_t packed_bytes = gemm_f32::packed_bytes(*gates->kernel, n, 1, k);
+    const isize bytes = static_cast<isize>(packed_bytes / kAlignment * kAlignment + kAlignment);
     const std::string key = std::string(gemm_f32::name(*gates->kernel)) + (index == 1 ? "/w" : "/r");
-    const std::byte* packed =
-        context.weights.get(context.node, key, static_cast<std::size_t>(bytes * directions_), [&](std::byte* out) {
-          std::vector<f32> values(static_cast<std::size_t>(weights.shape.elements()));
-          dequantize_weights(weights, values.data());
-          std::vector<f32> sums;
+    const std::byte* packed = context.weights.get(
+        context.node, key, allocation_bytes(u64{packed_bytes} + kAlignment, directions_), [&](std::byte* out) {
+          AlignedBuffer expanded;
+          const f32* values = weights_as_f32(weights, &expanded);
+          const AlignedBuffer sums(static_cast<std::size_t>(n) * sizeof(f32));
+          if (!values || !sums.data()) return false;
           for (isize d = 0; d < directions_; ++d) {
             const f32* bias = nullptr;
             if (index == 1 && context.inputs.size() > 3 && context.inputs[3].present()) {
               const f32* both = context.inputs[3].constant<f32>() + d * 2 * n;
-              sums.resize(static_cast<std::size_t>(n));
-              for (isize i = 0; i < n; ++i) sums[static_cast<std::size_t>(i)] = both[i] + both[n + i];
-              bias = sums.data();
+              f32* const sum = reinterpret_cast<f32*>(sums.data());
+              for (isize i = 0; i < n; ++i) sum[i] = both[i] + both[n + i];
+              bias = sum;
             }
-            gemm_f32::pack(*gates->kernel, {values.data() + d * n * k, bias, n, 1, k}, out + d * bytes, 0, n);
+            gemm_f32::pack(*gates->kernel, {values + d * n * k, bias, n, 1, k}, out + d * bytes, 0, n);
           }
+          return true;
         });
-    if (!packed) return node_error(context.node, Code::out_of_memory, "no memory for %td bytes of weights", bytes);
+    if (!packed)
+      return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of weights", packed_bytes);
     for (int d = 0; d < directions_; ++d) gates->packed[d] = packed + d * bytes;
     return {};
   }

@@ -64,17 +64,18 @@ class MatMul final : public Operator {
     view.push(k_, n_ * static_cast<isize>(sizeof(f32)));
     transposed_ = copy::plan(view, sizeof(f32));
     transposed_bytes_ = round_up(n_ * k_ * static_cast<isize>(sizeof(f32)), kAlignment);
-    slot_bytes_ = transposed_bytes_ +
-                  round_up(static_cast<isize>(gemm_f32::packed_bytes(*kernel_choice_, n_, 1, k_)), kAlignment);
+    const std::size_t packed_bytes = gemm_f32::packed_bytes(*kernel_choice_, n_, 1, k_);
     per_thread_ = batches_ >= context.threads;
-    scratch_bytes_ = static_cast<std::size_t>(slot_bytes_ * (per_thread_ ? context.threads : 1));
+    scratch_bytes_ = allocation_bytes(u64{packed_bytes} + static_cast<u64>(transposed_bytes_) + kAlignment,
+                                      per_thread_ ? context.threads : 1);
+    slot_bytes_ = transposed_bytes_ + static_cast<isize>(packed_bytes / kAlignment * kAlignment + kAlignment);
     return {};
   }
 
   void run(const RunContext& context) const override {
-    const isize work = m_ * n_ * k_;
+    const s64 work = s64{m_} * n_ * k_;
     if (per_thread_) {
-      const isize grain = std::max<isize>(1, 65536 / work);
+      const isize grain = static_cast<isize>(std::max<s64>(1, 65536 / work));
       context.pool.parallel_for(batches_, grain, [&](isize begin, isize end, int thread) {
         std::byte* slot = context.scratch + thread * slot_bytes_;
         for (isize batch = begin; batch < end; ++batch) {

@@ -20,9 +20,9 @@ Status check_movement(const Node& node, const TensorInfo& input, const TensorInf
 inline isize element_bytes(const TensorInfo& info) { return dtype_bits(info.dtype()) / 8; }
 
 /// Pieces of work of `bytes` each that one thread should have at least, so that small tensors stay on one thread.
-constexpr isize movement_grain(isize bytes) {
+constexpr isize movement_grain(s64 bytes) {
   constexpr isize kBytesPerThread = 32768;
-  return bytes >= kBytesPerThread ? 1 : kBytesPerThread / (bytes > 0 ? bytes : 1);
+  return bytes >= kBytesPerThread ? 1 : kBytesPerThread / static_cast<isize>(bytes > 0 ? bytes : 1);
 }
 
 /// An operator whose output is a strided view of input 0. infer() of the derived class sets `view_` in elements.

@@ -36,9 +36,9 @@ class WeightCache {
  public:
   virtual ~WeightCache() = default;
   /// The buffer under `key` (unique within the node: kernel name and what else the layout depends on), made by `fill`
-  /// on first use. Null when memory is short.
+  /// on first use. Null when memory is short; fill says so by returning false.
   virtual const std::byte* get(const Node& node, const std::string& key, std::size_t bytes,
-                               const std::function<void(std::byte*)>& fill) = 0;
+                               const std::function<bool(std::byte*)>& fill) = 0;
 };
 
 struct PrepareContext {
@@ -91,11 +91,14 @@ class Operator {
 /// Multiply-accumulates below which another thread is not worth its waking: 10 to 20 us of a Cortex-A53 or A72 core.
 inline constexpr isize kMacsPerThread = 1 << 17;
 /// Items of `macs` multiply-accumulates each that one thread should have at least, as a multiple of `multiple`.
-inline isize mac_grain(isize multiple, isize macs) {
-  return round_up(ceil_div(kMacsPerThread, std::max<isize>(macs, 1)), multiple);
+inline isize mac_grain(isize multiple, s64 macs) {
+  const isize bounded = static_cast<isize>(std::clamp<s64>(macs, 1, kMacsPerThread));
+  return round_up(ceil_div(kMacsPerThread, bounded), multiple);
 }
 
-/// Never null.
+/// Ok, or Code::unsupported: a build that was trimmed to some operators (WHIT_OPS) lacks this node's.
+Status check_compiled(const Node& node);
+/// Never null for an operator that is compiled.
 std::unique_ptr<Operator> make_operator(const Node& node);
 
 /// Error texts of operators: "node 'conv_3' (conv): <message>".

@@ -20,57 +20,98 @@ class Patches {
       : g_(g),
         channels_(g.in_channels / g.group),
         stride_(stride),
+        row_(g.kernel_w * channels_),
         // A row of the kernel is one run of memory, unless its taps lie apart.
-        run_(g.group == 1 && g.dilation_w == 1 ? g.kernel_w * channels_ : channels_),
-        runs_(g.kernel_w * channels_ / run_) {}
+        run_(g.group == 1 && g.dilation_w == 1 ? row_ : channels_),
+        pieces_(ceil_div(run_, kPiece)) {
+    // Output columns [inner_begin_, inner_end_) need no padding at the sides.
+    const isize reach = g.in_w + g.pad_left - 1 - g.dilation_w * (g.kernel_w - 1);  // largest left edge, unpadded
+    inner_begin_ = std::min(ceil_div(g.pad_left, g.stride_w), g.out_w);
+    inner_end_ = reach < 0 ? inner_begin_ : std::clamp(reach / g.stride_w + 1, inner_begin_, g.out_w);
+  }
 
-  /// Patches of output pixels [first, first + count). `x` is the image from the group's first channel on, `x_end` its
-  /// end; kSlack bytes behind the last patch may be overwritten.
+  /// Patches of output pixels [first, first + count). `x` is the image from the group's first channel on, `x_end` the
+  /// image's end; kSlack bytes behind the last patch may be overwritten.
   static constexpr isize kSlack = 16;
   void gather(const Element* x, const Element* x_end, Element padding, isize first, isize count, Element* out) const {
-    isize oy = first / g_.out_w, ox = first % g_.out_w;
-    for (isize i = 0; i < count; ++i, out += stride_) {
-      patch(x, x_end, padding, oy, ox, out);
-      if (++ox == g_.out_w) ox = 0, ++oy;
+    for (const isize end = first + count; first < end;) {
+      const isize oy = first / g_.out_w, ox = first % g_.out_w, some = std::min(end - first, g_.out_w - ox);
+      gather_row(x, x_end, padding, oy, ox, ox + some, out);
+      first += some, out += some * stride_;
     }
   }
 
  private:
-  void patch(const Element* x, const Element* x_end, Element padding, isize oy, isize ox, Element* out) const {
-    const isize top = oy * g_.stride_h - g_.pad_top, left = ox * g_.stride_w - g_.pad_left;
-    const bool whole = left >= 0 && left + g_.dilation_w * (g_.kernel_w - 1) < g_.in_w;
-    for (isize i = 0; i < g_.kernel_h; ++i, out += g_.kernel_w * channels_) {
-      const isize y = top + i * g_.dilation_h;
-      if (y < 0 || y >= g_.in_h) {
-        std::fill_n(out, g_.kernel_w * channels_, padding);
-        continue;
+  static constexpr isize kPiece = kSlack / static_cast<isize>(sizeof(Element));
+
+  /// Output pixels [begin, end) of row oy.
+  void gather_row(const Element* x, const Element* x_end, Element padding, isize oy, isize begin, isize end,
+                  Element* out) const {
+    const isize top = oy * g_.stride_h - g_.pad_top, bottom = top + g_.dilation_h * (g_.kernel_h - 1);
+    const bool inside = top >= 0 && bottom < g_.in_h;
+    const isize step = g_.stride_w * g_.in_channels, down = g_.dilation_h * g_.in_w * g_.in_channels;
+    const isize first = (top * g_.in_w - g_.pad_left) * g_.in_channels;
+    // Pixels whose patch can be read in whole pieces, at the end of the image too.
+    const isize last_read = (g_.kernel_h - 1) * down + (g_.kernel_w - 1) * g_.dilation_w * g_.in_channels;
+    const isize readable = (x_end - x) - pieces_ * kPiece - last_read - first;
+    const isize fast_begin = inside ? std::clamp(inner_begin_, begin, end) : end;
+    const isize fast_end =
+        inside && readable >= 0 ? std::clamp(std::min(inner_end_, readable / step + 1), fast_begin, end) : fast_begin;
+    const auto slowly = [&](isize from, isize to) {
+      for (isize ox = from; ox < to; ++ox, out += stride_) patch(x, padding, top, ox * g_.stride_w - g_.pad_left, out);
+    };
+    slowly(begin, fast_begin);
+    if (const isize count = fast_end - fast_begin; count > 0) {
+      const Element* source = x + first + fast_begin * step;
+      if (run_ == row_ && pieces_ == 1) {
+        copy<true>(source, count, step, down, out);
+      } else {
+        copy<false>(source, count, step, down, out);
       }
-      const Element* row = x + y * g_.in_w * g_.in_channels;
-      if (whole) {
-        for (isize j = 0; j < runs_; ++j)
-          copy(row + (left + j * g_.dilation_w) * g_.in_channels, x_end, run_, out + j * run_);
-        continue;
-      }
-      for (isize j = 0; j < g_.kernel_w; ++j) {
-        const isize column = left + j * g_.dilation_w;
-        if (column >= 0 && column < g_.in_w)
-          std::copy_n(row + column * g_.in_channels, channels_, out + j * channels_);
-        else
-          std::fill_n(out + j * channels_, channels_, padding);
+      out += count * stride_;
+    }
+    slowly(fast_end, end);
+  }
+
+  /// `count` pixels whose patches lie inside of the image, in pieces of kSlack bytes: no call, no loop over bytes. What
+  /// is written too much is overwritten by what follows. OnePiece: a row of the kernel is one piece.
+  template <bool OnePiece>
+  void copy(const Element* x, isize count, isize step, isize down, Element* out) const {
+    // Copies, since a store of bytes might change members.
+    const isize kernel_h = g_.kernel_h, row = row_, run = run_, pieces = pieces_, stride = stride_;
+    const isize right = g_.dilation_w * g_.in_channels;
+    for (isize i = 0; i < count; ++i, x += step, out += stride) {
+      const Element* from = x;
+      Element* to = out;
+      for (isize y = 0; y < kernel_h; ++y, from += down) {
+        if constexpr (OnePiece) {
+          std::memcpy(to, from, kSlack);
+          to += row;
+          continue;
+        }
+        const Element* tap = from;
+        for (Element* const row_end = to + row; to < row_end; to += run, tap += right)
+          for (isize piece = 0; piece < pieces; ++piece) std::memcpy(to + piece * kPiece, tap + piece * kPiece, kSlack);
       }
     }
   }
 
-  /// In pieces of kSlack bytes, the last one too where the source has that many: no call, no loop over bytes.
-  static void copy(const Element* from, const Element* from_end, isize count, Element* to) {
-    constexpr isize kPiece = kSlack / static_cast<isize>(sizeof(Element));
-    for (; count > 0 && from_end - from >= kPiece; count -= kPiece, from += kPiece, to += kPiece)
-      std::memcpy(to, from, kSlack);
-    if (count > 0) std::copy_n(from, count, to);
+  /// One pixel, tap by tap.
+  void patch(const Element* x, Element padding, isize top, isize left, Element* out) const {
+    for (isize i = 0; i < g_.kernel_h; ++i) {
+      const isize y = top + i * g_.dilation_h;
+      for (isize j = 0; j < g_.kernel_w; ++j, out += channels_) {
+        const isize column = left + j * g_.dilation_w;
+        if (y >= 0 && y < g_.in_h && column >= 0 && column < g_.in_w)
+          std::copy_n(x + (y * g_.in_w + column) * g_.in_channels, channels_, out);
+        else
+          std::fill_n(out, channels_, padding);
+      }
+    }
   }
 
   ConvGeometry g_;
-  isize channels_, stride_, run_, runs_;
+  isize channels_, stride_, row_, run_, pieces_, inner_begin_, inner_end_;
 };
 
 template <class Product>

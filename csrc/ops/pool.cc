@@ -1,6 +1,7 @@
 // max_pool and average_pool over one or two spatial axes, channels last.
 
 #include <algorithm>
+#include <limits>
 
 #include "base/checked.h"
 #include "kernels/pool/pool.h"
@@ -79,12 +80,21 @@ class Pool final : public Operator {
       WHIT_RETURN_IF_ERROR(output_size(node, i, windows[slot], in[slot], ceil_mode, &out[slot]));
     }
     const Window &h = windows[0], &w = windows[1];
+    for (int i = 0; i < 2; ++i) {
+      const Window& window = windows[i];
+      const s64 reach = in[i] + window.pad_begin + window.pad_end + window.kernel * window.dilation + window.stride;
+      if (reach > std::numeric_limits<isize>::max())
+        return node_error(node, Code::unsupported, "a padded image of %lld pixels along an axis is too long",
+                          static_cast<long long>(reach));
+    }
     if (h.kernel * w.kernel > (s64{1} << 23))
       return node_error(node, Code::unsupported, "a window of %lld x %lld has more than 2^23 pixels",
                         static_cast<long long>(h.kernel), static_cast<long long>(w.kernel));
-    args_.geometry = {in[0],    in[1],      out[0],     out[1],      x[x.rank() - 1], h.kernel,  w.kernel, h.stride,
-                      w.stride, h.dilation, w.dilation, h.pad_begin, w.pad_begin,     h.pad_end, w.pad_end};
-    rows_ = x[0] * out[0];
+    const auto size = [](s64 value) { return static_cast<isize>(value); };  // the engine checks those of the output
+    args_.geometry = {size(in[0]),      size(in[1]),       size(out[0]),      size(out[1]),    size(x[x.rank() - 1]),
+                      size(h.kernel),   size(w.kernel),    size(h.stride),    size(w.stride),  size(h.dilation),
+                      size(w.dilation), size(h.pad_begin), size(w.pad_begin), size(h.pad_end), size(w.pad_end)};
+    rows_ = size(x[0] * out[0]);
     outputs[0] = x;
     for (int i = 0; i < axes; ++i) outputs[0][i + 1] = out[i + 2 - axes];
     return check_sizes(node, "the output", outputs[0]);
@@ -126,7 +136,7 @@ class Pool final : public Operator {
     args.x = context.inputs[0];
     args.y = context.outputs[0];
     const pool::Geometry& g = args.geometry;
-    const isize grain = work_grain(g.out_w * g.channels * std::min(g.kernel_h * g.kernel_w, g.in_h * g.in_w) / 4);
+    const isize grain = work_grain(s64{g.out_w} * g.channels * std::min(g.kernel_h * g.kernel_w, g.in_h * g.in_w) / 4);
     context.pool.parallel_for(rows_, grain, [&](isize begin, isize end, int) { run_(args, begin, end); });
   }
 

@@ -28,11 +28,13 @@ struct ProductS8 {
   static isize k_group(const Kernel& kernel) { return gemm_s8::k_group(kernel); }
   /// What a padding pixel holds.
   static s8 padding(const TensorInfo& x) { return static_cast<s8>(x.quantization().zero_point[0]); }
-  static void pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
+  /// False when memory is short.
+  static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
                    std::byte* out) {
     const s32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<s32>() + first : nullptr;
     const s8* values = inputs[1].constant<s8>() + first * taps * k;
     gemm_s8::pack(kernel, {values, bias, n, taps, k, inputs[0].quantization().zero_point[0]}, out, 0, n);
+    return true;
   }
   static void run(const Kernel& kernel, const Lhs& lhs, const std::byte* packed, isize n, isize taps, isize k,
                   const EpilogueS8& epilogue, std::byte* out, isize out_stride, isize m_begin, isize m_end,
@@ -63,19 +65,14 @@ struct ProductF32 {
   }
   static isize k_group(const Kernel&) { return 1; }
   static f32 padding(const TensorInfo&) { return 0; }
-  static void pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
+  static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
                    std::byte* out) {
     const f32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<f32>() + first : nullptr;
-    std::vector<f32> expanded;
-    const f32* values = nullptr;
-    if (inputs[1].dtype() == DType::f32) {
-      values = inputs[1].constant<f32>();
-    } else {
-      expanded.resize(static_cast<std::size_t>(inputs[1].shape.elements()));
-      dequantize_weights(inputs[1], expanded.data());
-      values = expanded.data();
-    }
+    AlignedBuffer expanded;
+    const f32* values = weights_as_f32(inputs[1], &expanded);
+    if (!values) return false;
     gemm_f32::pack(kernel, {values + first * taps * k, bias, n, taps, k}, out, 0, n);
+    return true;
   }
   static void run(const Kernel& kernel, const Lhs& lhs, const std::byte* packed, isize n, isize taps, isize k,
                   const EpilogueF32& epilogue, std::byte* out, isize out_stride, isize m_begin, isize m_end,
@@ -104,7 +101,7 @@ class PackedProduct {
     const std::size_t bytes = Product::packed_bytes(*kernel_, n, taps, k);
     const std::string key = std::string(kernel_name()) + "/" + std::to_string(first);
     packed_ = context.weights.get(context.node, key, bytes, [&](std::byte* out) {
-      Product::pack(*kernel_, context.inputs, first, n, taps, k, out);
+      return Product::pack(*kernel_, context.inputs, first, n, taps, k, out);
     });
     if (!packed_)
       return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);

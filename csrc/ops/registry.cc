@@ -3,21 +3,41 @@
 
 #include "ops/operator.h"
 
+#if !defined(WHIT_OPS)
+#define WHIT_OPS ""  // ",conv,gemm,": the operators of a trimmed build; all if it is empty
+#endif
+
 namespace whit::ops {
 
 #define WHIT_OP(name, ...) std::unique_ptr<Operator> make_##name(const Node&);
 #include "model/op_list.inc"
 #undef WHIT_OP
 
-std::unique_ptr<Operator> make_operator(const Node& node) {
-  using Make = std::unique_ptr<Operator> (*)(const Node&);
-  static constexpr Make kMakers[] = {
-#define WHIT_OP(name, ...) make_##name,
+namespace {
+
+constexpr bool is_compiled(std::string_view name) {
+  constexpr std::string_view kOps = WHIT_OPS;
+  return kOps.empty() || kOps.find(name) != kOps.npos;
+}
+
+// An operator that is not compiled is not mentioned either: nothing else brings its code and its kernels into a program.
+constexpr std::unique_ptr<Operator> (*kMakers[])(const Node&) = {
+#define WHIT_OP(name, ...) is_compiled("," #name ",") ? make_##name : nullptr,
 #include "model/op_list.inc"
 #undef WHIT_OP
-  };
-  return kMakers[static_cast<std::size_t>(node.op)](node);
+};
+
+}  // namespace
+
+Status check_compiled(const Node& node) {
+  if (kMakers[static_cast<std::size_t>(node.op)]) return {};
+  return node_error(node, Code::unsupported,
+                    "this build of whit was trimmed to WHIT_OPS without %s; build it with all that the command "
+                    "whit inspect --ops prints for the model",
+                    op_name(node.op));
 }
+
+std::unique_ptr<Operator> make_operator(const Node& node) { return kMakers[static_cast<std::size_t>(node.op)](node); }
 
 Status node_error(const Node& node, Code code, const char* format, ...) {
   char message[768];

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/checked.h"
 #include "ops/epilogue_params.h"
 #include "ops/movement.h"
 
@@ -43,10 +44,10 @@ class Resize final : public Operator {
       if (std::max(in[axis], out[axis]) > std::numeric_limits<s32>::max())
         return node_error(node, Code::shape, "axis %d from %lld to %lld elements is too long", axis,
                           static_cast<long long>(in[axis]), static_cast<long long>(out[axis]));
-      axes_[i + 2 - spatial] = {in[axis], out[axis], scale, coordinate_};
+      axes_[i + 2 - spatial] = {static_cast<isize>(in[axis]), static_cast<isize>(out[axis]), scale, coordinate_};
     }
     WHIT_RETURN_IF_ERROR(check_sizes(node, "the output", out));
-    image_ = {axes_[0].in, axes_[1].in, axes_[0].out, axes_[1].out, in[in.rank() - 1]};
+    image_ = {axes_[0].in, axes_[1].in, axes_[0].out, axes_[1].out, static_cast<isize>(in[in.rank() - 1])};
     rows_ = in[0] * image_.out_h;
     outputs[0] = out;
     return {};
@@ -81,7 +82,7 @@ class Resize final : public Operator {
       resize::linear_table(axes_[i], reinterpret_cast<resize::Tap*>(tables_[i].data()));
     }
     row_bytes_ = round_up(image_.in_w * image_.channels * static_cast<isize>(sizeof(f32)), kAlignment);
-    scratch_bytes_ = static_cast<std::size_t>(row_bytes_ * context.threads);
+    scratch_bytes_ = allocation_bytes(row_bytes_, context.threads);
     kernel_ = dtype_ == DType::s8 ? "resize_linear_s8" : "resize_linear_f32";
     return {};
   }
@@ -89,7 +90,7 @@ class Resize final : public Operator {
   void run(const RunContext& context) const override {
     const std::byte* in = context.inputs[0];
     std::byte* out = context.outputs[0];
-    const isize grain = movement_grain(image_.out_w * pixel_bytes_ * (linear_ ? 4 : 1));
+    const isize grain = movement_grain(s64{image_.out_w} * pixel_bytes_ * (linear_ ? 4 : 1));
     context.pool.parallel_for(rows_, grain, [&](isize begin, isize end, int thread) {
       if (!linear_) {
         const auto *h = table<s32>(0), *w = table<s32>(1);
@@ -111,7 +112,7 @@ class Resize final : public Operator {
     return reinterpret_cast<const T*>(tables_[axis].data());
   }
   static Status make_table(const Node& node, isize count, std::size_t entry_bytes, AlignedBuffer* table) {
-    *table = AlignedBuffer(static_cast<std::size_t>(count) * entry_bytes);
+    *table = AlignedBuffer(allocation_bytes(count, entry_bytes));
     if (table->data()) return {};
     return node_error(node, Code::out_of_memory, "no memory for a table of %td indices", count);
   }

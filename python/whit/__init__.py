@@ -13,6 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+try:
+    from whit import _core as _core
+except ImportError as _problem:
+    from whit.unavailable import extension_error
+
+    raise extension_error(_problem) from _problem
+
 from whit import kernels
 from whit.errors import (
     CalibrationError,

@@ -36,6 +36,18 @@ class ModelBuilder {
     model_->decoded.push_back(std::move(buffer));
     return index;
   }
+  /// Of scale 1/16, per tensor.
+  int constant_s8(const Shape& shape) {
+    const int index = add(DType::s8, shape);
+    const std::size_t elements = static_cast<std::size_t>(shape.elements());
+    auto buffer = std::make_shared<AlignedBuffer>(elements);
+    for (std::size_t i = 0; i < elements; ++i) buffer->data()[i] = static_cast<std::byte>(i % 13 - 6);
+    tensor(index).data = buffer->data();
+    tensor(index).bytes = static_cast<s64>(elements);
+    tensor(index).quantization = {{1.0f / 16}, {0}, -1};
+    model_->decoded.push_back(std::move(buffer));
+    return index;
+  }
   /// Adds a node with one output of `rank`, whose sizes the plan will know. An input of -1 is absent.
   int node(Op op, std::vector<int> inputs, int rank, Attributes attributes = {}, DType dtype = DType::f32) {
     Shape shape;

@@ -106,9 +106,9 @@ class OperatorHarness {
   class Weights final : public ops::WeightCache {
    public:
     const std::byte* get(const Node&, const std::string& key, std::size_t bytes,
-                         const std::function<void(std::byte*)>& fill) override {
+                         const std::function<bool(std::byte*)>& fill) override {
       auto [found, fresh] = buffers_.try_emplace(key, bytes);
-      if (fresh) fill(found->second.data());
+      if (fresh) REQUIRE(fill(found->second.data()));
       return found->second.data();
     }
 
@@ -152,6 +152,7 @@ class OperatorHarness {
     PackedBuffer scratch(operator_->scratch_bytes());
     ThreadPool pool(threads);
     operator_->run({inputs, outputs, scratch.data(), pool});
+    note_kernel(operator_->kernel());
     std::vector<std::vector<std::byte>> values;
     for (Guarded<std::byte>& buffer : buffers) values.emplace_back(buffer.span().begin(), buffer.span().end());
     return values;

@@ -138,12 +138,23 @@ TEST_CASE("unary functions give the same bits on every level, in place and at ev
     for (const UnaryCase& c : cases) {
       INFO(std::string(c.name));
       const std::vector<f32> wanted = apply(scalar(), c, x);
-      CHECK(test::first_difference(wanted, apply(table, c, x)) == -1);
+      // Index of the first wrong value; neon32 may take subnormal operands for zeros.
+      const auto first_wrong = [&](const auto& got) {
+        for (isize i = 0; i < static_cast<isize>(got.size()); ++i) {
+          const std::size_t at = static_cast<std::size_t>(i);
+          if (test::agrees(table.isa, wanted[at], got[i])) continue;
+          if (table.isa != Isa::neon32) return i;
+          const std::vector<f32> zero = {test::flushed(x[at])};
+          if (!test::agrees(table.isa, apply(scalar(), c, zero)[0], got[i])) return i;
+        }
+        return isize{-1};
+      };
+      CHECK(first_wrong(apply(table, c, x)) == -1);
       for (isize n : {0, 1, 3, 7, 8, 15, 16, 17, 31, 33, 63, 70, 257}) {
         Guarded<f32> y(n);
         std::copy_n(x.begin(), n, y.data());
         table.unary[static_cast<int>(c.function)]({y.data(), y.data(), n, c.p, c.q});
-        CHECK(test::first_difference(y, wanted) == -1);
+        CHECK(first_wrong(y) == -1);
       }
     }
   });
@@ -258,7 +269,9 @@ void check_binary(const Table& table, Binary op, void (*run)(const BinaryArgs&),
     for (isize c = 0; c < cols; ++c) {
       const T left = a[r * args.a_row_stride + c * args.a_step], right = b[r * args.b_row_stride + c * args.b_step];
       const T wanted = naive(op, left, right, params), got = y[r * cols + c];
-      bool good = same_value(wanted, got);
+      bool good = test::agrees(table.isa, wanted, got);
+      if (!good && table.isa == Isa::neon32)
+        good = test::agrees(table.isa, naive(op, test::flushed(left), test::flushed(right), params), got);
       if constexpr (sizeof(T) == 4)
         if (!exact) good = ulps(std::pow(static_cast<f64>(left), static_cast<f64>(right)), got) < 0.51;
       INFO("row ", r, " of ", rows, ", column ", c, " of ", cols, ": ", +left, " op ", +right, " = ", +got, ", wanted ",
@@ -270,17 +283,16 @@ void check_binary(const Table& table, Binary op, void (*run)(const BinaryArgs&),
     scalar().binary_f32[static_cast<int>(op)](args);
   else
     scalar().binary_s8[static_cast<int>(op)](args);
-  CHECK(test::first_difference(reference, y) == -1);
+  if (table.isa != Isa::neon32 || sizeof(T) == 1) CHECK(test::first_difference(reference, y) == -1);
   if (!once_a) {
     args.y = a.data();
     run(args);
-    CHECK(test::first_difference(reference, a) == -1);
+    CHECK(test::first_difference(y, a) == -1);
   } else if (gap == 0) {
     args.y = b.data();
     run(args);
-    CHECK(test::first_difference(reference, b) == -1);
+    CHECK(test::first_difference(y, b) == -1);
   }
-  static_cast<void>(table);
 }
 
 TEST_CASE("f32 binary operators: every form of broadcasting, special values, clamps") {

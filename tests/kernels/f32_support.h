@@ -73,28 +73,4 @@ inline EpilogueF32 random_epilogue(Random& random) {
   return e;
 }
 
-/// Calls check(kernel) for every kernel that can run here.
-template <class Kernel, class Check>
-void for_each_runnable(std::span<const Kernel> kernels, const Check& check) {
-  const IsaSet levels = runnable_isa();
-  for (const Kernel& kernel : kernels) {
-    if (!levels.has(isa(kernel))) continue;
-    CAPTURE(std::string(name(kernel)));
-    check(kernel);
-  }
-}
-
-/// Prints which kernels run here and fails if a level that the f32 families are written for has none, so that a level
-/// cannot be lost unnoticed.
-template <class Kernel>
-void check_coverage(std::span<const Kernel> kernels) {
-  const IsaSet f32_levels = IsaSet().with(Isa::scalar).with(Isa::neon).with(Isa::avx2).with(Isa::avx512vnni);
-  IsaSet covered;
-  for_each_runnable(kernels, [&](const Kernel& kernel) {
-    std::printf("  ran %s\n", name(kernel));
-    covered = covered.with(isa(kernel));
-  });
-  CHECK(isa_list(covered) == isa_list(f32_levels & runnable_isa()));
-}
-
 }  // namespace whit::test

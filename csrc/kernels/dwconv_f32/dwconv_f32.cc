@@ -2,6 +2,7 @@
 
 #include <iterator>
 
+#include "base/checked.h"
 #include "kernels/dwconv_f32/kernel.h"
 
 namespace whit::dwconv_f32 {
@@ -34,7 +35,7 @@ const char* name(const Kernel& kernel) { return kernel.name; }
 Isa isa(const Kernel& kernel) { return kernel.isa; }
 
 std::size_t packed_bytes(const Kernel& kernel, isize channels, isize taps) {
-  return static_cast<std::size_t>(round_up(channels, kernel.lanes) * (1 + taps)) * sizeof(f32);
+  return allocation_bytes(round_up(channels, kernel.lanes), 1 + s64{taps}, sizeof(f32));
 }
 
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/checked.h"
 #include "kernels/dwconv_s8/kernel.h"
 
 namespace whit::dwconv_s8 {
@@ -68,7 +69,8 @@ const char* name(const Kernel& kernel) { return kernel.name; }
 Isa isa(const Kernel& kernel) { return kernel.isa; }
 
 std::size_t packed_bytes(const Kernel& kernel, isize channels, isize taps) {
-  return static_cast<std::size_t>(ceil_div(channels, kernel.lanes) * block_bytes(kernel, taps));
+  const s64 channel_bytes = s64{block_vectors(kernel, taps)} * kernel.group + s64{sizeof(s32)};
+  return allocation_bytes(ceil_div(channels, kernel.lanes), kernel.lanes, channel_bytes);
 }
 
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed) {

@@ -1,11 +1,10 @@
-// ARMv8.0 NEON, 8 channels at a time. Two products fit in s16 (128 * 127 * 2 = 32512): smull, smlal for a pair of taps,
-// saddw, saddw2 into s32. The square kernels go through the kernel row by row: the inputs of a row are loaded once for
-// all output columns of the tile (4 columns of 3x3 at stride 1: 18 loads of input where one output at a time has 36).
+// ARMv8.0 NEON. Two products fit in s16 (128 * 127 * 2 = 32512): smull, smlal for a pair of taps, saddw, saddw2 into
+// s32. All taps of a 3x3 kernel would fit where a channel's sum of |w| is at most 255, but weights that are scaled by
+// channel have one of 127 in every channel, and of the real models' blocks of 8 channels none stays below the bound.
 
 #include "kernels/simd_s8/neon.h"
 // after the vector
-#include "kernels/dwconv_s8/taps.h"
-#include "kernels/simd_s8/epilogue.h"
+#include "kernels/dwconv_s8/strip.h"
 
 namespace whit::dwconv_s8 {
 namespace {
@@ -19,8 +18,8 @@ WHIT_INLINE isize block_bytes(const Args& args) {
 }
 
 WHIT_INLINE void accumulate(Int (&acc)[2], int16x8_t products) {
-  acc[0] = vaddw_s16(acc[0], vget_low_s16(products));
-  acc[1] = vaddw_high_s16(acc[1], products);
+  __asm__("saddw %0.4s, %1.4s, %2.4h" : "=w"(acc[0]) : "w"(acc[0]), "w"(products));
+  __asm__("saddw2 %0.4s, %1.4s, %2.8h" : "=w"(acc[1]) : "w"(acc[1]), "w"(products));
 }
 
 /// Any kernel, stride and dilation, one output pixel at a time.
@@ -81,83 +80,190 @@ struct Any {
   }
 };
 
-/// K x K taps at stride S, without dilation.
-template <int K, int S>
-struct Square {
-  static constexpr int kColumns = 4;
+/// Products of the lower (kHalf 0) or upper 8 channels, and their sums. As instructions, since compilers copy the
+/// halves of registers to other registers before they multiply or add them.
+template <int kHalf>
+WHIT_INLINE int16x8_t multiply(int8x16_t x, int8x16_t w) {
+  int16x8_t products;
+  if constexpr (kHalf == 0) {
+    __asm__("smull %0.8h, %1.8b, %2.8b" : "=w"(products) : "w"(x), "w"(w));
+  } else {
+    __asm__("smull2 %0.8h, %1.16b, %2.16b" : "=w"(products) : "w"(x), "w"(w));
+  }
+  return products;
+}
+template <int kHalf>
+WHIT_INLINE int16x8_t multiply_add(int16x8_t products, int8x16_t x, int8x16_t w) {
+  if constexpr (kHalf == 0) {
+    __asm__("smlal %0.8h, %1.8b, %2.8b" : "+w"(products) : "w"(x), "w"(w));
+  } else {
+    __asm__("smlal2 %0.8h, %1.16b, %2.16b" : "+w"(products) : "w"(x), "w"(w));
+  }
+  return products;
+}
 
-  /// A row of input pixels that the kernel meets; the padding's pixel over and over outside of the image.
-  struct Row {
-    const s8* first;  // of input column 0
-    isize step;
-  };
+/// 3 x 3 taps, 16 channels. The weights and three columns of input live in registers; every step of one output column
+/// loads the S columns that are new.
+template <int S, int kMaxRows>
+struct Square3 {
+  static constexpr int kSize = 3, kStride = S, kRows = kMaxRows, kLanes = 16, kStep = 1;
+  static constexpr int kBlockBytes = kLanes * (4 + 9);
 
-  /// Columns of output from x, all whole blocks of channels. at(i, column) is the input pixel of kernel row i.
-  template <int N, class At>
-  WHIT_INLINE static void tile(const Args& args, const Epilogue& epilogue, isize y, isize x, At at) {
-    constexpr int kInColumns = (N - 1) * S + K;
-    const s8* block = reinterpret_cast<const s8*>(args.packed);
-    const Consecutive pixels{y * args.geometry.out_w + x};
-    for (isize c = 0; c + kChannels <= args.geometry.channels; c += kChannels, block += block_bytes(args)) {
-      const s32* bias = reinterpret_cast<const s32*>(block);
-      const s8* weights = block + kChannels * sizeof(s32);
-      Int acc[N][2];
-      WHIT_UNROLL for (int o = 0; o < N; ++o) {
-        acc[o][0] = Vector::load(bias);
-        acc[o][1] = Vector::load(bias + 4);
-      }
-      WHIT_UNROLL for (int i = 0; i < K; ++i) {
-        int8x8_t w[K], in[kInColumns];
-        WHIT_UNROLL for (int j = 0; j < K; ++j) w[j] = vld1_s8(weights + (i * K + j) * kChannels);
-        WHIT_UNROLL for (int column = 0; column < kInColumns; ++column) in[column] = vld1_s8(at(i, column) + c);
-        WHIT_UNROLL for (int o = 0; o < N; ++o) {
-          WHIT_UNROLL for (int j = 0; j < K; j += 2) {
-            int16x8_t products = vmull_s8(in[o * S + j], w[j]);
-            if (j + 1 < K) products = vmlal_s8(products, in[o * S + j + 1], w[j + 1]);
-            accumulate(acc[o], products);
+  using Channels = Relu::Channels<4>;
+
+  template <int T>
+  static bool strip(const Block& block) {
+    const Channels channels(block, 9);
+    channels.relu ? walk<T, true>(block, channels) : walk<T, false>(block, channels);
+    return channels.relu;
+  }
+
+  template <int T, bool kRelu>
+  static void walk(const Block& block, const Channels& channels) {
+    constexpr int R = (T - 1) * S + 3;
+    using Column = int8x16_t[R];
+    const Relu relu = kRelu ? *block.relu : Relu();
+    int8x16_t w[9];
+    WHIT_UNROLL for (int i = 0; i < 9; ++i) w[i] = vld1q_s8(block.block + kLanes * (4 + i));
+
+    const s8* const* in = block.in;
+    s8* out = block.out;
+    const isize out_row = block.out_row, out_step = block.out_step;
+    const int columns = block.columns;
+    int column = 0;
+    const Channels* values[T];  // a pointer for each row, so that none gets a copy of the other one's registers
+    WHIT_UNROLL for (int t = 0; t < T; ++t) values[t] = &channels;
+    const auto load = [&](Column& x) __attribute__((always_inline)) {
+      WHIT_UNROLL for (int r = 0; r < R; ++r) x[r] = vld1q_s8(in[r] + block.in_channel);
+      in += R;
+    };
+    const auto step = [&](const Column& a, const Column& b, const Column& c) __attribute__((always_inline)) {
+      int16x8_t low[T];
+      const auto half = [&]<int kHalf>() __attribute__((always_inline)) {
+        WHIT_UNROLL for (int t = 0; t < T; ++t) forget(values[t]);
+        const float32x4_t scale[2] = {values[0]->scale[2 * kHalf], values[0]->scale[2 * kHalf + 1]};
+        WHIT_UNROLL for (int t = 0; t < T; ++t) {
+          const int8x16_t x[9] = {a[t * S],     b[t * S],     c[t * S],     a[t * S + 1], b[t * S + 1],
+                                  c[t * S + 1], a[t * S + 2], b[t * S + 2], c[t * S + 2]};
+          Int sums[2] = {values[0]->start[2 * kHalf], values[0]->start[2 * kHalf + 1]};
+          WHIT_UNROLL for (int i = 0; i < 8; i += 2)
+              accumulate(sums, multiply_add<kHalf>(multiply<kHalf>(x[i], w[i]), x[i + 1], w[i + 1]));
+          accumulate(sums, multiply<kHalf>(x[8], w[8]));
+          if (!kRelu) {
+            s32* p = block.sums + (t * kStripColumns + column) * kLanes + 8 * kHalf;
+            vst1q_s32(p, sums[0]);
+            vst1q_s32(p + 4, sums[1]);
+          } else if (kHalf == 0) {
+            low[t] = Relu::steps(sums, scale, values[t]->minus);
+          } else {
+            vst1q_s8(out + t * out_row, relu.bytes(low[t], Relu::steps(sums, scale, values[t]->minus + 2)));
           }
-          keep_order();
         }
+      };
+      half.template operator()<0>();
+      half.template operator()<1>();
+      out += out_step;
+      ++column;
+    };
+    Column a, b, c;
+    load(a);
+    if constexpr (S == 1) {
+      load(b);
+      for (;;) {
+        load(c);
+        step(a, b, c);
+        if (column == columns) return;
+        load(a);
+        step(b, c, a);
+        if (column == columns) return;
+        load(b);
+        step(c, a, b);
+        if (column == columns) return;
       }
-      finish(epilogue, acc, pixels, c, Vector::kLanes);
-    }
-  }
-
-  template <int N>
-  static void columns(const Args& args, const Epilogue& epilogue, isize y, isize x, const Row (&rows)[K]) {
-    constexpr int kInColumns = (N - 1) * S + K;
-    const Geometry& g = args.geometry;
-    const isize ix = x * S - g.pad_left;
-    if (ix >= 0 && ix + kInColumns <= g.in_w) {
-      tile<N>(args, epilogue, y, x, [&](int i, int column) { return rows[i].first + (ix + column) * rows[i].step; });
     } else {
-      const s8* pixels[K][kInColumns];
-      for (int i = 0; i < K; ++i) {
-        for (int column = 0; column < kInColumns; ++column) {
-          const bool inside = ix + column >= 0 && ix + column < g.in_w;
-          pixels[i][column] = inside ? rows[i].first + (ix + column) * rows[i].step : args.pad;
-        }
+      for (;;) {
+        load(b);
+        load(c);
+        step(a, b, c);
+        if (column == columns) return;
+        load(b);
+        load(a);
+        step(c, b, a);
+        if (column == columns) return;
       }
-      tile<N>(args, epilogue, y, x, [&](int i, int column) { return pixels[i][column]; });
     }
   }
+};
 
-  static void run(const Args& args, isize row_begin, isize row_end) {
-    const Geometry& g = args.geometry;
-    const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
-    const isize whole = g.channels / kChannels * kChannels;
-    for (isize y = row_begin; y < row_end; ++y) {
-      Row rows[K];
-      for (int i = 0; i < K; ++i) {
-        const isize iy = y * S - g.pad_top + i;
-        const bool inside = iy >= 0 && iy < g.in_h;
-        rows[i] = inside ? Row{args.in + iy * g.in_w * g.channels, g.channels} : Row{args.pad, 0};
+/// 5 x 5 taps, 16 channels by 2 columns of one output row, one row of taps after the other. The fifth product of an
+/// even row waits for that of the next one.
+template <int S>
+struct Square5 {
+  static constexpr int kSize = 5, kStride = S, kRows = 1, kLanes = 16, kStep = 2;
+  static constexpr int kBlockBytes = kLanes * (4 + 25);
+  using Channels = Relu::Channels<4>;
+
+  template <int>
+  static bool strip(const Block& block) {
+    const Channels channels(block, 25);
+    channels.relu ? walk<true>(block, channels) : walk<false>(block, channels);
+    return channels.relu;
+  }
+
+  template <bool kRelu>
+  static void walk(const Block& block, const Channels& channels) {
+    constexpr int kInColumns = (kStep - 1) * S + 5;
+    const Relu relu = kRelu ? *block.relu : Relu();
+    const s8* weights = block.block + kLanes * 4;
+    const isize out_step = block.out_step, in_channel = block.in_channel;
+    const int columns = block.columns;
+    s8* out = block.out;
+    const s8* const* in = block.in;
+    const Channels* values[kStep] = {&channels, &channels};
+    for (int column = 0; column < columns; column += kStep, in += kStep * S * 5) {
+      WHIT_UNROLL for (int o = 0; o < kStep; ++o) forget(values[o]);
+      Int acc[kStep][2][2];
+      int16x8_t fifth[kStep][2];
+      const auto row = [&]<int i>() __attribute__((always_inline)) {
+        int8x16_t w[5], x[kInColumns];
+        WHIT_UNROLL for (int j = 0; j < 5; ++j) w[j] = vld1q_s8(weights + (i * 5 + j) * kLanes);
+        WHIT_UNROLL for (int j = 0; j < kInColumns; ++j) x[j] = vld1q_s8(in[j * 5 + i] + in_channel);
+        const auto half = [&]<int kHalf>() __attribute__((always_inline)) {
+          WHIT_UNROLL for (int o = 0; o < kStep; ++o) {
+            const int8x16_t* p = x + o * S;
+            if (i == 0) {
+              acc[o][kHalf][0] = values[0]->start[2 * kHalf];
+              acc[o][kHalf][1] = values[0]->start[2 * kHalf + 1];
+            }
+            accumulate(acc[o][kHalf], multiply_add<kHalf>(multiply<kHalf>(p[0], w[0]), p[1], w[1]));
+            accumulate(acc[o][kHalf], multiply_add<kHalf>(multiply<kHalf>(p[2], w[2]), p[3], w[3]));
+            fifth[o][kHalf] =
+                i % 2 == 0 ? multiply<kHalf>(p[4], w[4]) : multiply_add<kHalf>(fifth[o][kHalf], p[4], w[4]);
+            if (i % 2 == 1 || i == 4) accumulate(acc[o][kHalf], fifth[o][kHalf]);
+          }
+        };
+        half.template operator()<0>();
+        half.template operator()<1>();
+        keep_order();
+      };
+      row.template operator()<0>();
+      row.template operator()<1>();
+      row.template operator()<2>();
+      row.template operator()<3>();
+      row.template operator()<4>();
+      WHIT_UNROLL for (int o = 0; o < kStep; ++o) {
+        if constexpr (kRelu) {
+          const float32x4_t low[2] = {values[0]->scale[0], values[0]->scale[1]};
+          const float32x4_t high[2] = {values[0]->scale[2], values[0]->scale[3]};
+          const int8x16_t bytes = relu.bytes(Relu::steps(acc[o][0], low, values[o]->minus),
+                                             Relu::steps(acc[o][1], high, values[o]->minus + 2));
+          if (o == 0 || column + 1 < columns) vst1q_s8(out, bytes);
+          out += out_step;
+        } else if (column + o < columns) {
+          s32* p = block.sums + (column + o) * kLanes;
+          WHIT_UNROLL for (int v = 0; v < 4; ++v) vst1q_s32(p + 4 * v, acc[o][v / 2][v % 2]);
+        }
       }
-      isize x = 0;
-      for (; x + kColumns <= g.out_w; x += kColumns) columns<kColumns>(args, epilogue, y, x, rows);
-      for (; x < g.out_w; ++x) columns<1>(args, epilogue, y, x, rows);
-      if (whole < g.channels)
-        for (x = 0; x < g.out_w; ++x) Any::pixel(args, epilogue, y, x, whole);
     }
   }
 };
@@ -165,16 +271,16 @@ struct Square {
 }  // namespace
 
 void dwconv_s8_3x3s1_neon(const Args& args, isize row_begin, isize row_end) {
-  Square<3, 1>::run(args, row_begin, row_end);
+  Strips<Square3<1, 2>>::run(args, row_begin, row_end);
 }
 void dwconv_s8_3x3s2_neon(const Args& args, isize row_begin, isize row_end) {
-  Square<3, 2>::run(args, row_begin, row_end);
+  Strips<Square3<2, 1>>::run(args, row_begin, row_end);
 }
 void dwconv_s8_5x5s1_neon(const Args& args, isize row_begin, isize row_end) {
-  Square<5, 1>::run(args, row_begin, row_end);
+  Strips<Square5<1>>::run(args, row_begin, row_end);
 }
 void dwconv_s8_5x5s2_neon(const Args& args, isize row_begin, isize row_end) {
-  Square<5, 2>::run(args, row_begin, row_end);
+  Strips<Square5<2>>::run(args, row_begin, row_end);
 }
 void dwconv_s8_any_neon(const Args& args, isize row_begin, isize row_end) { Any::run(args, row_begin, row_end); }
 

@@ -15,6 +15,9 @@ constexpr const Table* kTables[] = {
 #ifdef WHIT_HAVE_NEON
     &eltwise_table_neon,
 #endif
+#ifdef WHIT_HAVE_NEON32
+    &eltwise_table_neon32,
+#endif
     &eltwise_table_scalar,
 };
 

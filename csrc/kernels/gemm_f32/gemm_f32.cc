@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/checked.h"
 #include "kernels/gemm_f32/kernel.h"
 
 namespace whit::gemm_f32 {
@@ -44,7 +45,7 @@ isize panel_columns(const Kernel& kernel) { return kernel.nr; }
 isize tile_rows(const Kernel& kernel) { return kernel.mr; }
 
 std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
-  return static_cast<std::size_t>(ceil_div(n, kernel.nr) * panel_stride(kernel, taps, k)) * sizeof(f32);
+  return allocation_bytes(ceil_div(n, kernel.nr), kernel.nr, 1 + s64{taps} * k, sizeof(f32));
 }
 
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin, isize n_end) {

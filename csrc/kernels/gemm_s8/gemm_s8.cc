@@ -1,8 +1,10 @@
 #include "kernels/gemm_s8/gemm_s8.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <iterator>
 
+#include "base/checked.h"
 #include "kernels/gemm_s8/kernel.h"
 #include "kernels/gemm_s8/tile.h"
 
@@ -22,9 +24,11 @@ void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, st
   u8* values = reinterpret_cast<u8*>(packed) + nr * static_cast<isize>(sizeof(s32));
   std::fill_n(bias, nr, 0);
   std::fill_n(values, rhs.taps * groups * kr * nr, static_cast<u8>(kernel.rhs_offset));
+  s64 largest = 0;
   for (isize column = 0; column < columns; ++column) {
     const s8* source = rhs.values + (n + column) * rhs.taps * rhs.k;
     u32 sum = 0;  // unsigned, since sums of s32 may wrap as the accumulators do
+    s64 magnitude = 0;
     for (isize t = 0; t < rhs.taps; ++t) {
       u8* group = values + (t * groups * nr + column) * kr;
       for (isize k = 0; k < rhs.k; k += kr, group += nr * kr) {
@@ -32,13 +36,17 @@ void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, st
         for (isize i = 0; i < count; ++i) {
           const s8 value = *source++;
           sum += static_cast<u32>(value);
+          magnitude += std::abs(value);
           group[i] = static_cast<u8>(value + kernel.rhs_offset);
         }
       }
     }
     const u32 start = rhs.bias ? static_cast<u32>(rhs.bias[n + column]) : 0;
     bias[column] = static_cast<s32>(start - static_cast<u32>(rhs.lhs_zero_point) * sum);
+    largest = std::max(largest, 128 * magnitude + std::abs(s64{bias[column]}));
   }
+  u8* end = values + rhs.taps * groups * kr * nr;
+  std::fill_n(reinterpret_cast<f32*>(end), kPanelTrailer / static_cast<isize>(sizeof(f32)), static_cast<f32>(largest));
 }
 
 }  // namespace
@@ -63,7 +71,8 @@ isize k_group(const Kernel& kernel) { return kernel.kr; }
 isize tile_rows(const Kernel& kernel) { return kernel.mr; }
 
 std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
-  return static_cast<std::size_t>(ceil_div(n, kernel.nr) * panel_bytes(kernel.nr, kernel.kr, taps, k));
+  const s64 column_bytes = s64{taps} * ceil_div(k, kernel.kr) * kernel.kr + s64{sizeof(s32)};
+  return allocation_bytes(ceil_div(n, kernel.nr), kernel.nr * column_bytes + kPanelTrailer);
 }
 
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin, isize n_end) {
@@ -76,13 +85,13 @@ void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isi
   if (m_begin >= m_end || n_begin >= n_end) return;
   // As many rows as stay in a small L1 beside a panel; weights stream in once per block.
   constexpr isize kBlockBytes = 16 << 10;
-  const isize tile_bytes = args.taps * args.k * kernel.mr;
-  const isize tiles = std::clamp<isize>(kBlockBytes / tile_bytes, 1, kMaxTilesPerBlock);
-  const isize rows = m_end - m_begin;
-  const isize blocks = ceil_div(rows, tiles * kernel.mr);
+  const s64 tile_bytes = s64{args.taps} * args.k * kernel.mr;
+  const isize tiles = static_cast<isize>(std::clamp<s64>(kBlockBytes / tile_bytes, 1, kMaxTilesPerBlock));
+  const isize all = ceil_div(m_end - m_begin, kernel.mr), blocks = ceil_div(all, tiles);
   for (isize i = 0; i < blocks; ++i) {
-    const isize begin = rows * i / blocks, end = rows * (i + 1) / blocks;
-    kernel.function(args, m_begin + begin, end - begin, n_begin, n_end);
+    const isize begin = m_begin + static_cast<isize>(s64{all} * i / blocks) * kernel.mr;
+    const isize end = std::min(m_begin + static_cast<isize>(s64{all} * (i + 1) / blocks) * kernel.mr, m_end);
+    kernel.function(args, begin, end - begin, n_begin, n_end);
   }
 }
 

@@ -3,11 +3,14 @@
 // zeros):
 //     s32 bias[nr]                                 less lhs_zero_point * sum of the column
 //     s8 rhs[taps][ceil(k / kr)][nr][kr]           plus rhs_offset, k padded with zeros
+//     f32 largest[16]                              16 times a bound of every |accumulator| of the panel
 // A kernel with rhs_offset 128 reads its weights as u8 and takes 128 * (sum of the row) off the accumulators itself.
 
 #include "kernels/gemm_s8/gemm_s8.h"
 
 namespace whit::gemm_s8 {
+
+inline constexpr isize kPanelTrailer = 16 * sizeof(f32);
 
 /// Rows of a block are taken through the panels together, at most this many tiles.
 inline constexpr isize kMaxTilesPerBlock = 8;

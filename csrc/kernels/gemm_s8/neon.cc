@@ -1,147 +1,129 @@
-// ARMv8.0 NEON, 32 registers.
-//
-// 4x4k16: 16 k of a row and of a column at a time. Two products of each of the 8 lanes fit in s16 (128 * 127 * 2 =
-// 32512), so  smull, smlal2, sadalp  is 16 products in three instructions; a tile is 16 accumulators, whose four lanes
-// are added up at the end, 4 registers of lhs, 1 to 4 of rhs and the products.
-//
-// 4x16k1, for the few channels of a first layer: one k of a row times 16 columns, both widened to s16,  smlal by lane.
+// ARMv8.0 NEON. Two products of s8 fit in s16 (128 * 127 * 2 = 32512), and SADALP adds neighbouring pairs of s16 to s32:
+//     smull   products of 2 k of 4 columns        smlal   those of the next 2 k        sadalp   to 4 accumulators
+// are 16 products in three instructions, 8 a cycle where multiplication and SADALP have a pipe each (Cortex-A72). The
+// 2 k of a row are spread over a register by DUP, which serves 16 columns; since pairs of k lie side by side in the
+// panel, no sum is left to be made across a register at the end, and k need only be even.
 
-#include "kernels/simd_s8/neon.h"
-// after the vector
-#include "kernels/gemm_s8/tile.h"
-#include "kernels/simd_s8/epilogue.h"
+#include "kernels/gemm_s8/neon_walk.h"
 
 namespace whit::gemm_s8 {
 namespace {
 
-using Int = Vector::Int;
-
-/// `count` bytes, 1 <= count <= 16, and zeros.
-WHIT_INLINE int8x16_t load_first_s8x16(const s8* p, isize count) {
-  if (count <= 8) return vcombine_s8(vcreate_s8(load_first_u64(p, count)), vdup_n_s8(0));
-  return vcombine_s8(vld1_s8(p), vcreate_s8(load_first_u64(p + 8, count - 8)));
-}
-
 struct Pairs {
-  static constexpr int kRows = 4, kColumnVectors = 1, kLanes = 4, kGroup = 16;
+  static constexpr int kGroup = 2;
+  static constexpr bool kBiased = false;
 
-  template <int R>
-  WHIT_INLINE static void step(Int (&acc)[R][kLanes], const int8x16_t (&x)[R], const s8* rhs) {
-    int8x16_t w[kLanes];
-    WHIT_UNROLL for (int c = 0; c < kLanes; ++c) w[c] = vld1q_s8(rhs + c * kGroup);
-    WHIT_UNROLL for (int c = 0; c < kLanes; ++c) {
-      int16x8_t products[R];
-      WHIT_UNROLL for (int r = 0; r < R; ++r) products[r] = vmull_s8(vget_low_s8(x[r]), vget_low_s8(w[c]));
-      WHIT_UNROLL for (int r = 0; r < R; ++r) products[r] = vmlal_high_s8(products[r], x[r], w[c]);
-      WHIT_UNROLL for (int r = 0; r < R; ++r) acc[r][c] = vpadalq_s16(acc[r][c], products[r]);
-      keep_order();
+  /// Pairs of vectors, the last one perhaps in vain.
+  template <int R, int C>
+  using Accumulators = Int[R][(C + 1) / 2 * 2];
+
+  template <int R, int C>
+  WHIT_INLINE static void start(Int (&acc)[R][C], const s32* bias, Int add) {
+    WHIT_UNROLL for (int c = 0; c < C; ++c) {
+      const Int b = vaddq_s32(vld1q_s32(bias + 4 * c), add);
+      WHIT_UNROLL for (int r = 0; r < R; ++r) acc[r][c] = b;
     }
   }
 
-  /// The low 8 of 16 k alone.
-  template <int R>
-  WHIT_INLINE static void half_step(Int (&acc)[R][kLanes], const int8x8_t (&x)[R], const s8* rhs) {
-    WHIT_UNROLL for (int c = 0; c < kLanes; ++c) {
-      const int8x8_t w = vld1_s8(rhs + c * kGroup);
-      WHIT_UNROLL for (int r = 0; r < R; ++r) acc[r][c] = vpadalq_s16(acc[r][c], vmull_s8(x[r], w));
-    }
+  /// A pair of k in all lanes. (From intrinsics, compilers take the lane through general registers or split the DUP.)
+  template <int kPair>
+  WHIT_INLINE static int8x16_t spread(int8x8_t x) {
+    int8x16_t pair;
+    __asm__ volatile("dup %0.8h, %1.h[%2]" : "=w"(pair) : "w"(x), "i"(kPair));
+    return pair;
   }
 
-  template <int R, int>
-  static void tile(const Tile& tile, const Epilogue& epilogue) {
-    const Args& args = tile.args;
-    Int acc[R][kLanes];
-    WHIT_UNROLL for (int r = 0; r < R; ++r) { WHIT_UNROLL for (int c = 0; c < kLanes; ++c) acc[r][c] = vdupq_n_s32(0); }
-    const s8* rhs = tile.panel + kLanes * sizeof(s32);
-    const isize rest = args.k % kGroup, whole = args.k - rest;
-    for (isize t = 0; t < args.taps; ++t) {
-      const s8* lhs[R];
-      WHIT_UNROLL for (int r = 0; r < R; ++r) lhs[r] = lhs_values(args, tile.m + r, t);
-      for (isize k = 0; k < whole; k += kGroup, rhs += kLanes * kGroup) {
-        int8x16_t x[R];
-        WHIT_UNROLL for (int r = 0; r < R; ++r) x[r] = vld1q_s8(lhs[r] + k);
-        step(acc, x, rhs);
-      }
-      if (rest > 8) {
-        int8x16_t x[R];
-        WHIT_UNROLL for (int r = 0; r < R; ++r) x[r] = load_first_s8x16(lhs[r] + whole, rest);
-        step(acc, x, rhs);
-        rhs += kLanes * kGroup;
-      } else if (rest) {
-        int8x8_t x[R];
-        WHIT_UNROLL for (int r = 0; r < R; ++r) x[r] = vcreate_s8(load_first_u64(lhs[r] + whole, rest));
-        half_step(acc, x, rhs);
-        rhs += kLanes * kGroup;
-      }
+  /// A row times 8 or 16 columns: pairs of k x0 with w0, x1 with w1. As one piece, so that the products take no more
+  /// than four registers and no copy.
+  WHIT_INLINE static void multiply(Int (&acc)[2], int8x16_t x0, int8x16_t x1, const int8x16_t (&w0)[1],
+                                   const int8x16_t (&w1)[1]) {
+    int16x8_t p0, p1;
+    __asm__ volatile(
+        "smull   %[p0].8h, %[x0].8b,  %[w0].8b\n"
+        "smull2  %[p1].8h, %[x0].16b, %[w0].16b\n"
+        "smlal   %[p0].8h, %[x1].8b,  %[w1].8b\n"
+        "smlal2  %[p1].8h, %[x1].16b, %[w1].16b\n"
+        "sadalp  %[a0].4s, %[p0].8h\n"
+        "sadalp  %[a1].4s, %[p1].8h\n"
+        : [p0] "=&w"(p0), [p1] "=&w"(p1), [a0] "+w"(acc[0]), [a1] "+w"(acc[1])
+        : [x0] "w"(x0), [x1] "w"(x1), [w0] "w"(w0[0]), [w1] "w"(w1[0]));
+  }
+
+  WHIT_INLINE static void multiply(Int (&acc)[4], int8x16_t x0, int8x16_t x1, const int8x16_t (&w0)[2],
+                                   const int8x16_t (&w1)[2]) {
+    int16x8_t p0, p1, p2, p3;
+    __asm__ volatile(
+        "smull   %[p0].8h, %[x0].8b,  %[w0].8b\n"
+        "smull2  %[p1].8h, %[x0].16b, %[w0].16b\n"
+        "smull   %[p2].8h, %[x0].8b,  %[v0].8b\n"
+        "smull2  %[p3].8h, %[x0].16b, %[v0].16b\n"
+        "smlal   %[p0].8h, %[x1].8b,  %[w1].8b\n"
+        "smlal2  %[p1].8h, %[x1].16b, %[w1].16b\n"
+        "smlal   %[p2].8h, %[x1].8b,  %[v1].8b\n"
+        "smlal2  %[p3].8h, %[x1].16b, %[v1].16b\n"
+        "sadalp  %[a0].4s, %[p0].8h\n"
+        "sadalp  %[a1].4s, %[p1].8h\n"
+        "sadalp  %[a2].4s, %[p2].8h\n"
+        "sadalp  %[a3].4s, %[p3].8h\n"
+        : [p0] "=&w"(p0), [p1] "=&w"(p1), [p2] "=&w"(p2), [p3] "=&w"(p3), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]),
+          [a2] "+w"(acc[2]), [a3] "+w"(acc[3])
+        : [x0] "w"(x0), [x1] "w"(x1), [w0] "w"(w0[0]), [w1] "w"(w1[0]), [v0] "w"(w0[1]), [v1] "w"(w1[1]));
+  }
+
+  /// k = 2 * kPair ... + 4 of x. The pairs of the next row are spread before the products of a row, which on CPUs that
+  /// keep the order hides the time that DUP takes.
+  template <int kPair, int R, int C>
+  WHIT_INLINE static void pairs(Int (&acc)[R][C], const Lhs8& x, const s8* rhs) {
+    int8x16_t w0[C / 2], w1[C / 2];
+    WHIT_UNROLL for (int h = 0; h < C / 2; ++h) {
+      w0[h] = vld1q_s8(rhs + 16 * h);
+      w1[h] = vld1q_s8(rhs + 2 * kPanelColumns + 16 * h);
     }
-    const Int bias = vld1q_s32(reinterpret_cast<const s32*>(tile.panel));
-    Int sums[R][1];
+    int8x16_t x0 = spread<kPair>(x[0]), x1 = spread<kPair + 1>(x[0]);
     WHIT_UNROLL for (int r = 0; r < R; ++r) {
-      const Int low = vpaddq_s32(acc[r][0], acc[r][1]), high = vpaddq_s32(acc[r][2], acc[r][3]);
-      sums[r][0] = vaddq_s32(bias, vpaddq_s32(low, high));
+      const int8x16_t this0 = x0, this1 = x1;
+      if (r + 1 < R) x0 = spread<kPair>(x[r + 1]), x1 = spread<kPair + 1>(x[r + 1]);
+      multiply(acc[r], this0, this1, w0, w1);
     }
-    finish(epilogue, sums, Consecutive{tile.m}, tile.n, static_cast<int>(tile.columns));
   }
-};
 
-struct Lanes {
-  static constexpr int kRows = 4, kColumnVectors = 4, kLanes = 4, kGroup = 1;
-  static constexpr isize kNr = kColumnVectors * kLanes;
-
-  /// Lanes [kLane, count) of x times as many rows of rhs.
-  template <int kLane, int R, int C>
-  WHIT_INLINE static void step(Int (&acc)[R][C], const int16x8_t (&x)[R], const s8* rhs, isize count) {
-    if constexpr (kLane < 8) {
-      if (kLane == count) return;
-      const int8x16_t bytes = vld1q_s8(rhs + kLane * kNr);
-      const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_high_s8(bytes);
+  /// k = 2 * kPair and the next one.
+  template <int kPair, int R, int C>
+  WHIT_INLINE static void pair(Int (&acc)[R][C], const Lhs8& x, const s8* rhs) {
+    WHIT_UNROLL for (int h = 0; h < C / 2; ++h) {
+      const int8x16_t w = vld1q_s8(rhs + 16 * h);
       WHIT_UNROLL for (int r = 0; r < R; ++r) {
-        acc[r][0] = vmlal_laneq_s16(acc[r][0], vget_low_s16(low), x[r], kLane);
-        if constexpr (C > 1) acc[r][1] = vmlal_high_laneq_s16(acc[r][1], low, x[r], kLane);
-        if constexpr (C > 2) acc[r][2] = vmlal_laneq_s16(acc[r][2], vget_low_s16(high), x[r], kLane);
-        if constexpr (C > 3) acc[r][3] = vmlal_high_laneq_s16(acc[r][3], high, x[r], kLane);
+        const int8x16_t x0 = spread<kPair>(x[r]);
+        acc[r][2 * h] = vpadalq_s16(acc[r][2 * h], vmull_s8(vget_low_s8(x0), vget_low_s8(w)));
+        acc[r][2 * h + 1] = vpadalq_s16(acc[r][2 * h + 1], vmull_high_s8(x0, w));
       }
-      keep_order();
-      step<kLane + 1>(acc, x, rhs, count);
     }
   }
 
   template <int R, int C>
-  static void tile(const Tile& tile, const Epilogue& epilogue) {
-    const Args& args = tile.args;
-    Int acc[R][C];
-    WHIT_UNROLL for (int c = 0; c < C; ++c) {
-      const Int bias = vld1q_s32(reinterpret_cast<const s32*>(tile.panel) + c * kLanes);
-      WHIT_UNROLL for (int r = 0; r < R; ++r) acc[r][c] = bias;
-    }
-    const s8* rhs = tile.panel + kNr * sizeof(s32);
-    for (isize t = 0; t < args.taps; ++t) {
-      const s8* lhs[R];
-      int16x8_t x[R];
-      WHIT_UNROLL for (int r = 0; r < R; ++r) lhs[r] = lhs_values(args, tile.m + r, t);
-      isize k = 0;
-      for (; k + 8 <= args.k; k += 8, rhs += 8 * kNr) {
-        WHIT_UNROLL for (int r = 0; r < R; ++r) x[r] = vmovl_s8(vld1_s8(lhs[r] + k));
-        step<0>(acc, x, rhs, 8);
-      }
-      if (const isize rest = args.k - k) {
-        WHIT_UNROLL for (int r = 0; r < R; ++r) x[r] = vmovl_s8(vcreate_s8(load_first_u64(lhs[r] + k, rest)));
-        step<0>(acc, x, rhs, rest);
-        rhs += rest * kNr;
-      }
-    }
-    finish(epilogue, acc, Consecutive{tile.m}, tile.n, static_cast<int>(tile.columns - (C - 1) * kLanes));
+  WHIT_INLINE static void step(Int (&acc)[R][C], const Lhs8& x, const s8* rhs) {
+    pairs<0>(acc, x, rhs);
+    pairs<2>(acc, x, rhs + 4 * kPanelColumns);
+  }
+
+  template <int R, int C>
+  WHIT_INLINE static void last_step(Int (&acc)[R][C], const Lhs8& x, const s8* rhs, isize count) {
+    if (count <= 2) return pair<0>(acc, x, rhs);
+    pairs<0>(acc, x, rhs);
+    if (count > 6) return pairs<2>(acc, x, rhs + 4 * kPanelColumns);
+    if (count > 4) return pair<2>(acc, x, rhs + 4 * kPanelColumns);
+  }
+
+  template <int R, int C2, int C>
+  WHIT_INLINE static void sums(Int (&acc)[R][C2], Int (&sums)[R][C]) {
+    WHIT_UNROLL for (int r = 0; r < R; ++r) { WHIT_UNROLL for (int c = 0; c < C; ++c) sums[r][c] = acc[r][c]; }
   }
 };
 
 }  // namespace
 
-void gemm_s8s8s32_4x4k16_neon(const Args& args, isize m, isize rows, isize n, isize n_end) {
-  walk<Pairs>(args, m, rows, n, n_end, Epilogue(args.epilogue, args.out, args.out_stride));
-}
-
-void gemm_s8s8s32_4x16k1_neon(const Args& args, isize m, isize rows, isize n, isize n_end) {
-  walk<Lanes>(args, m, rows, n, n_end, Epilogue(args.epilogue, args.out, args.out_stride));
+void gemm_s8s8s32_4x16k2_neon(const Args& args, isize m, isize rows, isize n, isize n_end) {
+  walk_panels<Pairs>(args, m, rows, n, n_end);
 }
 
 }  // namespace whit::gemm_s8

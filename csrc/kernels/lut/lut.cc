@@ -15,6 +15,9 @@ constexpr const Table* kTables[] = {
 #ifdef WHIT_HAVE_NEON
     &lut_table_neon,
 #endif
+#ifdef WHIT_HAVE_NEON32
+    &lut_table_neon32,
+#endif
     &lut_table_scalar,
 };
 

@@ -15,6 +15,9 @@ constexpr const Table* kTables[] = {
 #ifdef WHIT_HAVE_NEON
     &pool_table_neon,
 #endif
+#ifdef WHIT_HAVE_NEON32
+    &pool_table_neon32,
+#endif
     &pool_table_scalar,
 };
 

@@ -15,6 +15,9 @@ constexpr const Table* kTables[] = {
 #ifdef WHIT_HAVE_NEON
     &reduce_table_neon,
 #endif
+#ifdef WHIT_HAVE_NEON32
+    &reduce_table_neon32,
+#endif
     &reduce_table_scalar,
 };
 

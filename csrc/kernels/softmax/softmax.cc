@@ -15,6 +15,9 @@ constexpr const Table* kTables[] = {
 #ifdef WHIT_HAVE_NEON
     &softmax_table_neon,
 #endif
+#ifdef WHIT_HAVE_NEON32
+    &softmax_table_neon32,
+#endif
     &softmax_table_scalar,
 };
 

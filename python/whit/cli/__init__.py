@@ -13,14 +13,14 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from whit.cli import bench, compare, compress, demo, doctor, inspect, profile, run
+from whit.cli import bench, compare, compress, demo, doctor, export_c, inspect, profile, run
 from whit.cli.common import EXIT_BAD_FILE, EXIT_UNSUPPORTED, EXIT_USAGE
 from whit.errors import FormatError, InvalidArgumentError, UnsupportedOperatorError, WhitError
 from whit.version import __version__
 
 __all__ = ["main"]
 
-_VERBS = (compress, run, inspect, compare, bench, profile, doctor, demo)
+_VERBS = (compress, run, inspect, compare, bench, profile, export_c, doctor, demo)
 _LEVELS = ("debug", "info", "warning", "error")
 _INTERRUPTED, _BROKEN_PIPE = 128 + 2, 128 + 13
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from whit.cli.common import EXIT_OK, add_json, add_threads, print_json, shape_text, size_text, table
 from whit.cli.inputs import add_shape, random_feeds
+from whit.errors import InvalidArgumentError
 from whit.model import Model, TensorInfo, load
 
 __all__ = ["add"]
@@ -26,7 +27,10 @@ def add(verbs: Any) -> None:
         description="Shows inputs and outputs, how the file was made, what it stores and what it needs on this "
         "machine, and every operator with its kernel.",
     )
-    parser.add_argument("model", metavar="MODEL.whit")
+    parser.add_argument("models", metavar="MODEL.whit", nargs="+", help="several go with --ops")
+    parser.add_argument(
+        "--ops", action="store_true", help="print the operators that the models need, for a trimmed build (WHIT_OPS)"
+    )
     parser.add_argument("--tensors", action="store_true", help=f"list all stored tensors, not the {_BIGGEST} biggest")
     add_shape(parser, "plan for these sizes where the file leaves them open (default: 1)")
     add_threads(parser)
@@ -35,14 +39,36 @@ def add(verbs: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    with load(arguments.model, arguments.threads) as model:
+    if arguments.ops:
+        return _print_operators(arguments)
+    if len(arguments.models) > 1:
+        raise InvalidArgumentError(
+            f"inspect takes one model, or several with --ops, got {len(arguments.models)}; see whit inspect --help"
+        )
+    path = arguments.models[0]
+    with load(path, arguments.threads) as model:
         if arguments.shape:
             model.run(random_feeds(model, arguments.shape))
         summary = _summary(model)
     if arguments.json:
         print_json(summary)
     else:
-        _print(arguments.model, summary, bool(arguments.shape), arguments.tensors)
+        _print(path, summary, bool(arguments.shape), arguments.tensors)
+    return EXIT_OK
+
+
+def _print_operators(arguments: argparse.Namespace) -> int:
+    """The operators that all the models need together, in alphabetical order."""
+    if arguments.shape or arguments.tensors:
+        raise InvalidArgumentError("--ops prints operators alone; leave out --shape and --tensors")
+    operators: set[str] = set()
+    for path in arguments.models:
+        with load(path, threads=1) as model:
+            operators.update(node["op"] for node in model.nodes())
+    if arguments.json:
+        print_json({"ops": sorted(operators)})
+    else:
+        print(" ".join(sorted(operators)))
     return EXIT_OK
 
 

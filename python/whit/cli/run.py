@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 
 from whit.cli.common import EXIT_OK, Array, add_json, add_threads, count, print_json, shape_text, table
 from whit.cli.inputs import read_feeds
+from whit.cli.output import replacing
 from whit.errors import FileError, FormatError, InvalidArgumentError
 from whit.model import load
 
@@ -98,18 +97,7 @@ def _as_json(value: Array, top: int | None, labels: list[str]) -> dict[str, Any]
 
 def _save(path: Path, arrays: Mapping[str, Array]) -> None:
     """Writes an .npz, whole or not at all; `numpy.savez` would take outputs named "file" for an argument of its own."""
-    if not path.parent.is_dir():
-        raise FileError(f"--output {path}: the folder {path.parent} does not exist")
-    handle, temporary = tempfile.mkstemp(prefix=".whit-", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # as `open` would have made it
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path, "--output") as file, zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)

@@ -1,0 +1,1 @@
+"""Writers of other runtimes' files: the same quantised network for every contender, without their converters."""

@@ -1,0 +1,1 @@
+"""What runs in the emulated Python: one script for each other runtime."""

@@ -1,0 +1,78 @@
+"""Counting: builds the QEMU plugin, runs a program under it, reads what it wrote."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.arm.cpus import Cpu
+
+COUNTED_TAG = "2"  # ends the interval that mark 1 begins
+
+
+class RunError(Exception):
+    """A program failed under emulation."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A straight piece of guest code that ran `runs` times."""
+
+    runs: int
+    address: int  # in the guest
+    instructions: int
+    code: bytes
+    file: str
+
+    @property
+    def executed(self) -> int:
+        return self.runs * self.instructions
+
+
+def build_plugin(folder: Path) -> Path:
+    """Compiles counter.c into `folder` for the QEMU on the path."""
+    version = subprocess.run(["qemu-aarch64", "--version"], capture_output=True, text=True, check=True).stdout
+    major, minor = (int(part) for part in version.split("version ")[1].split(".")[:2])
+    api = 1 if (major, minor) < (9, 1) else 4
+    plugin = folder / f"counter-qemu{major}.{minor}.so"
+    source = Path(__file__).with_name("counter.c")
+    flags = ["-O2", "-shared", "-fPIC", f"-DQEMU_PLUGIN_API={api}"]
+    subprocess.run(["gcc", *flags, "-o", str(plugin), str(source)], check=True)
+    return plugin
+
+
+def run(
+    command: Sequence[str], cpu: Cpu, plugin: Path, trace: Path, root: Path | None, variables: Mapping[str, str]
+) -> str:
+    """Runs a guest program, with its libraries in `root`, and writes the counts to `trace`. Returns what it printed.
+
+    Raises:
+        RunError: the program failed, or it passed no marks.
+    """
+    if root:
+        # QEMU shows the guest this file instead of the host's.
+        (root / "proc").mkdir(exist_ok=True)
+        (root / "proc" / "cpuinfo").write_text(cpu.cpuinfo())
+    emulator = "qemu-aarch64" if cpu.architecture == "arm64" else "qemu-arm"
+    call = [emulator, "-cpu", cpu.qemu, "-plugin", f"{plugin},out={trace}.part"]
+    for name, value in variables.items():
+        call += ["-E", f"{name}={value}"]
+    call += ["-L", str(root)] if root else []
+    part = trace.with_name(trace.name + ".part")
+    done = subprocess.run([*call, *command], capture_output=True, text=True)
+    if done.returncode or not part.exists() or not part.stat().st_size:
+        raise RunError(f"{' '.join([*call, *command])}: exit status {done.returncode}\n{done.stderr.strip()}")
+    part.rename(trace)
+    trace.with_suffix(".out").write_text(done.stdout)
+    return done.stdout
+
+
+def read(trace: Path) -> list[Block]:
+    blocks = []
+    for line in trace.read_text().splitlines():
+        tag, runs, address, _, instructions, code, file = line.split(" ", 6)
+        if tag == COUNTED_TAG:
+            blocks.append(Block(int(runs), int(address, 16), int(instructions), bytes.fromhex(code), file))
+    return blocks

@@ -1,0 +1,300 @@
+#pragma once
+// What the NEON kernels of dwconv_s8 share: the walk over the output in strips of a few rows, and the epilogue of a
+// convolution that ends in relu or relu6. Include simd_s8/neon.h before.
+//
+// A strip is T output rows by at most kStripColumns columns. Where its input pixels begin (the padding's pixel outside
+// of the image) is looked up once for all its channels, so the loops below know no borders. Then, block by block of
+// kLanes channels, Kernel::strip() walks along the columns.
+
+#include "kernels/dwconv_s8/taps.h"
+#include "kernels/simd_s8/epilogue.h"
+
+namespace whit::dwconv_s8 {
+namespace {
+
+constexpr int kStripColumns = 16;
+
+WHIT_INLINE isize least(isize a, isize b) { return a < b ? a : b; }
+
+/// Makes the compiler forget what it knows about where p points to, so that what is loaded through it is loaded here.
+/// Compilers would rather keep or copy registers than load again, which costs the pipes that do the arithmetic.
+template <class T>
+WHIT_INLINE void forget(const T*& p) {
+  __asm__ volatile("" : "+r"(p));
+}
+
+struct Relu;
+
+/// A block of a strip. Kernel::strip() puts pixel (t, x) of its results to out + t * out_row + x * out_step in s8 and
+/// returns true, if there is a Relu and it serves the channels, or else the sums to sums + (t * kStripColumns + x) *
+/// kLanes.
+struct Block {
+  const Args* args;
+  const Relu* relu;  ///< null: another epilogue
+  const s8* block;
+  const s8* const* in;  ///< [columns][rows of input]
+  isize in_channel;     ///< to be added to every pixel
+  isize channel, count;
+  int columns;
+  s8* out;
+  isize out_step, out_row;
+  s32* sums;
+};
+
+/// Relu and relu6 to s8 in few instructions and to the same bits, for accumulators of known size.
+///
+/// Accumulators start at bias + the bits of 2^23, so that their bits, taken as f32, are 2^23 + acc for acc >= 0. A
+/// fused multiply-add takes 2^23 * scale off again, which is exact, and so rounds acc * scale once, as f32(acc) * scale
+/// does. Where acc < 0 the bits mean 2^23 - |acc| / 2: the result is not positive and the clamp makes it 0 all the
+/// same. Adding 1.5 * 2^23 rounds to the integer in the lowest 16 bits, ties to even.
+struct Relu {
+  static constexpr s32 kStart = 0x4B000000;                  // bits of 2^23
+  static constexpr f32 kPower = 8388608, kRound = 12582912;  // 2^23, 1.5 * 2^23
+
+  Relu() = default;
+  explicit Relu(const EpilogueS8& spec)
+      : limit(vdupq_n_u8(static_cast<u8>(spec.clamp_max))), zero_point(vdupq_n_u8(static_cast<u8>(spec.zero_point))) {}
+
+  static bool serves(const EpilogueS8& spec) {
+    return spec.output == EpilogueS8::Output::s8 && spec.activation == Activation::clamp && !spec.residual &&
+           spec.clamp_min == 0 && spec.clamp_max >= 0 && spec.clamp_max <= 255;
+  }
+
+  /// What the channels of one block need, in memory, to be loaded again for every pixel (see forget).
+  template <int kVectors>
+  struct Channels {
+    int32x4_t start[kVectors];
+    float32x4_t minus[kVectors], scale[kVectors];  ///< minus = -2^23 * scale
+    /// Whether the accumulators of all channels are small enough, |acc| < 2^22 and |acc * scale| < 2^15, and the scales
+    /// positive numbers. If not, or without `relu`, the starts are the biases and the rest is not used.
+    bool relu;
+
+    Channels(const Block& block, int taps) {
+      const bool wanted = block.relu != nullptr;
+      const s32* bias = reinterpret_cast<const s32*>(block.block);
+      const f32* scales = wanted ? block.args->epilogue.scale + block.channel : nullptr;
+      const isize count = block.count;
+      uint32x4_t good = vdupq_n_u32(wanted ? ~0u : 0);
+      const float32x4_t products = vdupq_n_f32(128.0f * 127 * static_cast<f32>(taps));
+      WHIT_UNROLL for (int v = 0; v < kVectors; ++v) {
+        scale[v] = vdupq_n_f32(1e-30f);  // of channels that do not exist: small enough for any accumulator
+        start[v] = vld1q_s32(bias + 4 * v);
+        if (!wanted || count <= 4 * v) continue;
+        scale[v] = count >= 4 * v + 4 ? vld1q_f32(scales + 4 * v) : first_scales(scales + 4 * v, count - 4 * v);
+        const float32x4_t bound = vaddq_f32(vabsq_f32(vcvtq_f32_s32(start[v])), products);
+        good = vandq_u32(good, vcgtq_f32(scale[v], vdupq_n_f32(0)));
+        good = vandq_u32(good, vcltq_f32(vmulq_f32(bound, scale[v]), vdupq_n_f32(32000)));
+        good = vandq_u32(good, vcltq_f32(bound, vdupq_n_f32(4000000)));
+      }
+      relu = vminvq_u32(good) != 0;
+      WHIT_UNROLL for (int v = 0; v < kVectors; ++v) {
+        start[v] = vaddq_s32(start[v], vdupq_n_s32(relu ? kStart : 0));
+        minus[v] = vmulq_f32(scale[v], vdupq_n_f32(-kPower));
+      }
+    }
+  };
+
+  /// acc * scale rounded, of two vectors.
+  WHIT_INLINE static int16x8_t steps(const int32x4_t (&acc)[2], const float32x4_t (&scale)[2],
+                                     const float32x4_t* minus) {
+    const float32x4_t t0 = vfmaq_f32(minus[0], vreinterpretq_f32_s32(acc[0]), scale[0]);
+    const float32x4_t t1 = vfmaq_f32(minus[1], vreinterpretq_f32_s32(acc[1]), scale[1]);
+    return lower_halves(vaddq_f32(t0, vdupq_n_f32(kRound)), vaddq_f32(t1, vdupq_n_f32(kRound)));
+  }
+  WHIT_INLINE int8x16_t bytes(int16x8_t low, int16x8_t high) const {
+    const uint8x16_t steps = vqmovun_high_s16(vqmovun_s16(low), high);
+    return vreinterpretq_s8_u8(vaddq_u8(vminq_u8(steps, limit), zero_point));
+  }
+  WHIT_INLINE int8x8_t bytes(int16x8_t low) const {
+    const uint8x8_t steps = vmin_u8(vqmovun_s16(low), vget_low_u8(limit));
+    return vreinterpret_s8_u8(vadd_u8(steps, vget_low_u8(zero_point)));
+  }
+
+  uint8x16_t limit, zero_point;
+
+ private:
+  static float32x4_t first_scales(const f32* p, isize count) {
+    f32 scales[4] = {1e-30f, 1e-30f, 1e-30f, 1e-30f};  // small enough for any accumulator
+    for (isize i = 0; i < count; ++i) scales[i] = p[i];
+    return vld1q_f32(scales);
+  }
+  WHIT_INLINE static int16x8_t lower_halves(float32x4_t a, float32x4_t b) {
+#ifdef __ARM_FEATURE_DOTPROD
+    return vuzp1q_s16(vreinterpretq_s16_f32(a), vreinterpretq_s16_f32(b));
+#else
+    // Not UZP1, which takes the A72 three times as long; compilers would make it of the intrinsics.
+    int16x8_t halves;
+    __asm__("xtn %0.4h, %1.4s\n\txtn2 %0.8h, %2.4s" : "=&w"(halves) : "w"(a), "w"(b));
+    return halves;
+#endif
+  }
+};
+
+/// Relu of sums of any size, in the order of docs/NUMERICS.md. A NaN becomes 0.
+WHIT_INLINE int8x8_t finish_relu(const Relu& relu, const s32* sums, const float32x4_t (&scale)[2]) {
+  const int32x4_t low = vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(vld1q_s32(sums)), scale[0]));
+  const int32x4_t high = vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(vld1q_s32(sums + 4)), scale[1]));
+  return relu.bytes(vqmovn_high_s32(vqmovn_s32(low), high));
+}
+
+/// The epilogue as it comes of `count` channels from `channel` of the T x columns pixels from (y, x).
+[[gnu::noinline]] void finish_sums(const Args& args, const Epilogue& epilogue, const Relu* relu, isize y, isize x,
+                                   int T, int columns, isize channel, isize count, isize lanes, const s32* sums) {
+  constexpr int kPixels = 4;
+  struct Pixels {
+    isize first;
+    int count;
+    WHIT_INLINE bool has(int i) const { return i < count; }
+    WHIT_INLINE isize operator[](int i) const { return first + i; }
+  };
+  if (relu && count == lanes) {
+    for (isize c = 0; c < lanes; c += 8) {
+      const f32* p = args.epilogue.scale + channel + c;
+      const float32x4_t scale[2] = {vld1q_f32(p), vld1q_f32(p + 4)};
+      for (int t = 0; t < T; ++t) {
+        s8* out = static_cast<s8*>(args.out) + ((y + t) * args.geometry.out_w + x) * args.out_stride + channel + c;
+        const s32* pixel = sums + t * kStripColumns * lanes + c;
+        for (int column = 0; column < columns; ++column, out += args.out_stride, pixel += lanes)
+          vst1_s8(out, finish_relu(*relu, pixel, scale));
+      }
+    }
+    return;
+  }
+  for (int t = 0; t < T; ++t) {
+    for (int column = 0; column < columns; column += kPixels) {
+      const Pixels pixels{(y + t) * args.geometry.out_w + x + column, columns - column};
+      const s32* p = sums + (t * kStripColumns + column) * lanes;
+      for (isize c = 0; c < count; c += 8, p += 8) {
+        const int rest = static_cast<int>(count - c);
+        if (rest > 4) {
+          Vector::Int acc[kPixels][2];
+          WHIT_UNROLL for (int i = 0; i < kPixels; ++i) {
+            acc[i][0] = vld1q_s32(p + i * lanes);
+            acc[i][1] = vld1q_s32(p + i * lanes + 4);
+          }
+          finish(epilogue, acc, pixels, channel + c, rest < 8 ? rest - 4 : 4);
+        } else {
+          Vector::Int acc[kPixels][1];
+          WHIT_UNROLL for (int i = 0; i < kPixels; ++i) acc[i][0] = vld1q_s32(p + i * lanes);
+          finish(epilogue, acc, pixels, channel + c, rest);
+        }
+      }
+    }
+  }
+}
+
+/// Runs Kernel: kSize, kStride, kLanes, kStep (columns computed together; those after the last one are scratch), kRows
+/// (output rows of a strip), and bool strip<T>(const Block&) for T rows of it.
+template <class Kernel>
+struct Strips {
+  static constexpr int kColumns = (kStripColumns + Kernel::kStep - 1) * Kernel::kStride + Kernel::kSize;
+
+  template <int T>
+  static constexpr int in_rows() {
+    return (T - 1) * Kernel::kStride + Kernel::kSize;
+  }
+
+  template <int T>
+  static void find(const Args& args, isize y, isize x, int columns, const s8* (&in)[kColumns * in_rows<T>()]) {
+    constexpr int R = in_rows<T>();
+    const Geometry& g = args.geometry;
+    const s8* rows[R];
+    isize steps[R];
+    for (int r = 0; r < R; ++r) {
+      const isize iy = y * Kernel::kStride - g.pad_top + r;
+      const bool inside = iy >= 0 && iy < g.in_h;
+      rows[r] = inside ? args.in + iy * g.in_w * g.channels : args.pad;
+      steps[r] = inside ? g.channels : 0;
+    }
+    const isize first = x * Kernel::kStride - g.pad_left;
+    for (int column = 0; column < columns; ++column) {
+      const isize ix = first + column;
+      const s8** out = in + column * R;
+      if (ix >= 0 && ix < g.in_w) {
+        WHIT_UNROLL for (int r = 0; r < R; ++r) out[r] = rows[r] + ix * steps[r];
+      } else {
+        WHIT_UNROLL for (int r = 0; r < R; ++r) out[r] = args.pad;
+      }
+    }
+  }
+
+  /// The last few channels of all pixels of a strip go through here, since no byte beside them may be touched.
+  template <int T>
+  static bool tail(Block block, int in_columns) {
+    constexpr int R = in_rows<T>(), L = Kernel::kLanes;
+    s8 in[kColumns * R][L] = {};
+    const s8* pointers[kColumns * R];
+    for (int i = 0; i < in_columns * R; ++i) {
+      std::memcpy(in[i], block.in[i] + block.in_channel, static_cast<std::size_t>(block.count));
+      pointers[i] = in[i];
+    }
+    s8 out[T][kStripColumns][L];
+    s8* const first = block.out;
+    const isize step = block.out_step, row = block.out_row;
+    block.in = pointers;
+    block.in_channel = 0;
+    block.out = out[0][0];
+    block.out_step = L;
+    block.out_row = kStripColumns * L;
+    if (!Kernel::template strip<T>(block)) return false;
+    for (int t = 0; t < T; ++t)
+      for (int x = 0; x < block.columns; ++x)
+        std::memcpy(first + t * row + x * step, out[t][x], static_cast<std::size_t>(block.count));
+    return true;
+  }
+
+  template <int T>
+  static void strip(const Args& args, const Epilogue& epilogue, const Relu* relu, isize y, isize x, int columns) {
+    constexpr int kStep = Kernel::kStep, L = Kernel::kLanes;
+    const int in_columns = ((columns + kStep - 1) / kStep * kStep - 1) * Kernel::kStride + Kernel::kSize;
+    const s8* in[kColumns * in_rows<T>()];
+    find<T>(args, y, x, in_columns, in);
+    const Geometry& g = args.geometry;
+    alignas(16) s32 sums[T * kStripColumns * L];
+    Block block{&args,
+                relu,
+                reinterpret_cast<const s8*>(args.packed),
+                in,
+                0,
+                0,
+                L,
+                columns,
+                nullptr,
+                args.out_stride,
+                g.out_w * args.out_stride,
+                sums};
+    for (isize c = 0; c < g.channels; c += L, block.block += Kernel::kBlockBytes) {
+      block.channel = block.in_channel = c;
+      if (relu) block.out = static_cast<s8*>(args.out) + (y * g.out_w + x) * args.out_stride + c;
+      block.count = least(L, g.channels - c);
+      const bool done = block.count == L ? Kernel::template strip<T>(block) : tail<T>(block, in_columns);
+      if (!done) finish_sums(args, epilogue, relu, y, x, T, columns, c, block.count, L, sums);
+    }
+  }
+
+  template <int T>
+  static void row(const Args& args, const Epilogue& epilogue, const Relu* relu, isize y) {
+    const isize strips = ceil_div(args.geometry.out_w, kStripColumns);
+    for (isize x = 0, i = strips; i > 0; --i) {
+      const isize columns = ceil_div(args.geometry.out_w - x, i);
+      strip<T>(args, epilogue, relu, y, x, static_cast<int>(columns));
+      x += columns;
+    }
+  }
+
+  static void run(const Args& args, isize row_begin, isize row_end) {
+    constexpr int T = Kernel::kRows;
+    const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
+    const Relu constants(args.epilogue);
+    const Relu* relu = Relu::serves(args.epilogue) ? &constants : nullptr;
+    isize y = row_begin;
+    for (; y + T <= row_end; y += T) row<T>(args, epilogue, relu, y);
+    if constexpr (T > 2)
+      for (; y + 2 <= row_end; y += 2) row<2>(args, epilogue, relu, y);
+    if constexpr (T > 1)
+      for (; y < row_end; ++y) row<1>(args, epilogue, relu, y);
+  }
+};
+
+}  // namespace
+}  // namespace whit::dwconv_s8

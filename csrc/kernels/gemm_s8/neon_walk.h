@@ -1,0 +1,183 @@
+#pragma once
+// What the kernels of ARMv8 share: tiles of 4 rows x 16 columns, rows read in place. So large a tile keeps what is not
+// multiplication small, and a row of the epilogue is one store. The kernels differ in a Body:
+//
+//     kGroup                                   k side by side in a panel: 2, 4 or 8
+//     Accumulators<R, C>                       of R rows x C vectors of 4 columns, or more
+//     start(acc, bias, add)                    bias[16] + add
+//     kBiased                                  whether the epilogue is faster from biased accumulators
+//     step(acc, x, rhs)                        8 k: x, and 128 bytes of a panel
+//     last_step(acc, x, rhs, count)            the first 1 to 7 of them; what follows these is multiplied by zeros
+//     sums(acc, sums[R][C])                    where Accumulators<R, C> are no such array themselves
+
+#include <type_traits>
+
+#include "kernels/gemm_s8/kernel.h"
+#include "kernels/gemm_s8/tile.h"
+#include "kernels/simd_s8/neon_epilogue.h"
+
+namespace whit::gemm_s8 {
+namespace {
+
+using Int = Vector::Int;
+
+constexpr int kTileRows = 4, kPanelColumns = 16;
+
+/// 8 k of each row of a tile, the last row up to the end of the tile. Longer than a tile: GCC takes an array of up to
+/// four vectors for one operand and copies it whole.
+using Lhs8 = int8x8_t[2 * kTileRows];
+
+/// x, taken from compilers' sight, which would make its lanes in other ways than taking them from it.
+WHIT_INLINE int8x8_t settled(int8x8_t x) {
+  __asm__("" : "+w"(x));
+  return x;
+}
+
+/// Where the rows of a tile are. In registers of its own, since the compiler must take it that every byte stored to the
+/// output may change what memory holds.
+template <bool kIndirect>
+struct Rows {
+  WHIT_INLINE Rows(const Args& args, isize m)
+      : base(kIndirect ? args.lhs.base : args.lhs.base + m * args.lhs.row_stride),
+        step(kIndirect ? args.taps : args.lhs.row_stride) {
+    if (kIndirect) pad = args.lhs.pad, offsets = args.lhs.offsets + m * args.taps;
+  }
+
+  template <int R>
+  WHIT_INLINE void tap(isize t, const s8* (&p)[R]) const {
+    if constexpr (kIndirect) {
+      const s32* offset = offsets + t;
+      WHIT_UNROLL for (int r = 0; r < R; ++r, offset += step) p[r] = *offset >= 0 ? base + *offset : pad;
+    } else {
+      WHIT_UNROLL for (int r = 0; r < R; ++r) p[r] = r ? p[r - 1] + step : base;
+    }
+  }
+
+  WHIT_INLINE void advance(isize rows) {
+    if constexpr (kIndirect) {
+      offsets += rows * step;
+    } else {
+      base += rows * step;
+    }
+  }
+
+  const s8* base;
+  isize step;
+  const s8* pad = nullptr;
+  const s32* offsets = nullptr;
+};
+
+/// A panel, its columns from n (the last vector of them with `last` lanes in memory), and what it is multiplied over.
+struct Panel {
+  const s8* values;
+  isize n, taps, k;
+  int last;
+};
+
+/// The last `count` of k bytes, which are at p, 1 <= count <= 7, without touching a byte from outside of the k.
+WHIT_INLINE int8x8_t load_last(const s8* p, isize k, isize count) {
+  return vcreate_s8(k >= 8 ? load_as<u64>(p + count - 8) >> (64 - 8 * count) : load_first_u64(p, count));
+}
+
+/// R rows x C vectors of columns.
+template <class Body, EpilogueKind kKind, int R, int C, bool kIndirect>
+WHIT_INLINE void tile(const Rows<kIndirect>& rows, const Panel& panel, const NeonEpilogue& epilogue, isize m) {
+  constexpr isize kBytesOf8 = 8 * kPanelColumns;
+  typename Body::template Accumulators<R, C> acc;
+  Body::start(acc, reinterpret_cast<const s32*>(panel.values), vdupq_n_s32(is_small(kKind) ? kBiasBits : 0));
+  const s8* rhs = panel.values + kPanelColumns * sizeof(s32);
+  isize t = 0;
+  do {
+    const s8* lhs[R];
+    Lhs8 x;
+    rows.tap(t, lhs);
+    for (isize k = panel.k; k >= 8; k -= 8, rhs += kBytesOf8) {
+      WHIT_UNROLL for (int r = 0; r < R; ++r, lhs[r - 1] += 8) x[r] = settled(vld1_s8(lhs[r]));
+      WHIT_UNROLL for (int r = R; r < kTileRows; ++r) x[r] = x[R - 1];
+      Body::step(acc, x, rhs);
+    }
+    if (const isize rest = panel.k & 7) {
+      WHIT_UNROLL for (int r = 0; r < R; ++r) x[r] = settled(load_last(lhs[r], panel.k, rest));
+      WHIT_UNROLL for (int r = R; r < kTileRows; ++r) x[r] = x[R - 1];
+      Body::last_step(acc, x, rhs, rest);
+      rhs += (rest + Body::kGroup - 1) / Body::kGroup * Body::kGroup * kPanelColumns;
+    }
+  } while (kIndirect && ++t < panel.taps);
+  if constexpr (std::is_same_v<decltype(acc), Int[R][C]>) {
+    finish<kKind>(epilogue, acc, Consecutive{m}, panel.n, panel.last);
+  } else {
+    Int sums[R][C];
+    Body::sums(acc, sums);
+    finish<kKind>(epilogue, sums, Consecutive{m}, panel.n, panel.last);
+  }
+}
+
+/// Fewer rows than a tile has, of any kind of epilogue.
+template <class Body, int R, int C, bool kIndirect>
+[[gnu::noinline]] void last_rows(const Rows<kIndirect>& rows, const Panel& panel, const NeonEpilogue& epilogue, isize m,
+                                 isize count) {
+  if constexpr (R > 1) {
+    if (count < R) return last_rows<Body, R - 1, C>(rows, panel, epilogue, m, count);
+  }
+  tile<Body, EpilogueKind::general, R, C>(rows, panel, epilogue, m);
+}
+
+/// A panel times all rows.
+template <class Body, EpilogueKind kKind, int C, bool kIndirect>
+[[gnu::noinline]] void panel_times_rows(Rows<kIndirect> rows, const Panel& shared_panel,
+                                        const NeonEpilogue& shared_epilogue, isize m, isize m_end) {
+  const Panel panel = shared_panel;
+  const NeonEpilogue epilogue = shared_epilogue;
+  for (; m + kTileRows <= m_end; m += kTileRows, rows.advance(kTileRows))
+    tile<Body, kKind, kTileRows, C>(rows, panel, epilogue, m);
+  if (m < m_end) last_rows<Body, kTileRows - 1, C>(rows, shared_panel, shared_epilogue, m, m_end - m);
+}
+
+/// Panels outside, so that a panel stays in L1 over the rows of a block. The columns of the last panel that do not fill
+/// whole pairs of vectors take the general epilogue.
+template <class Body, EpilogueKind kKind, bool kIndirect>
+void walk_panels(const Args& args, const NeonEpilogue& epilogue, isize m, isize m_end, isize n, isize n_end) {
+  constexpr EpilogueKind kHere = !Body::kBiased                     ? kKind
+                                 : kKind == EpilogueKind::clamp    ? EpilogueKind::small_clamp
+                                 : kKind == EpilogueKind::residual ? EpilogueKind::small_residual
+                                                                   : kKind;
+  const isize stride = panel_bytes(kPanelColumns, Body::kGroup, args.taps, args.k);
+  const s8* values = reinterpret_cast<const s8*>(args.packed) + n / kPanelColumns * stride;
+  const Rows<kIndirect> rows(args, m);
+  for (; n < n_end; n += kPanelColumns, values += stride) {
+    const isize columns = n_end - n < kPanelColumns ? n_end - n : kPanelColumns;
+    const auto times_rows = [&]<EpilogueKind kEpilogue, int C>() {
+      const int last = static_cast<int>(columns - (C - 1) * 4);
+      panel_times_rows<Body, kEpilogue, C>(rows, Panel{values, n, args.taps, args.k, last}, epilogue, m, m_end);
+    };
+    const bool special = !is_small(kHere) || epilogue.is_small(*panel_largest(values, stride), n, columns & ~3);
+    if (columns == 16 && special) {
+      times_rows.template operator()<kHere, 4>();
+    } else if (columns == 8 && special) {
+      times_rows.template operator()<kHere, 2>();
+    } else if (columns > 12) {
+      times_rows.template operator()<EpilogueKind::general, 4>();
+    } else if (columns > 8) {
+      times_rows.template operator()<EpilogueKind::general, 3>();
+    } else if (columns > 4) {
+      times_rows.template operator()<EpilogueKind::general, 2>();
+    } else {
+      times_rows.template operator()<EpilogueKind::general, 1>();
+    }
+  }
+}
+
+template <class Body>
+WHIT_INLINE void walk_panels(const Args& args, isize m, isize rows, isize n, isize n_end) {
+  const NeonEpilogue epilogue(args.epilogue, args.out, args.out_stride);
+  with_kind(epilogue_kind(args.epilogue, n, n_end), [&]<EpilogueKind kKind>() {
+    if (args.lhs.offsets) {
+      walk_panels<Body, kKind, true>(args, epilogue, m, m + rows, n, n_end);
+    } else {
+      walk_panels<Body, kKind, false>(args, epilogue, m, m + rows, n, n_end);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace whit::gemm_s8

@@ -1,0 +1,229 @@
+#pragma once
+// The epilogue on ARMv8 NEON: finish() of epilogue.h, with code of its own for what nearly all products of a quantised
+// network need. Which kind it is gets decided once for many tiles.
+
+#include <type_traits>
+
+#include "kernels/simd_s8/neon.h"
+// after the vector
+#include "kernels/simd_s8/epilogue.h"
+
+namespace whit {
+namespace {
+
+enum class EpilogueKind {
+  clamp,           ///< to s8, no residual, no hard_swish
+  residual,        ///< the same and a residual
+  small_clamp,     ///< these two for accumulators in biased form that is_small() holds for
+  small_residual,  ///<
+  general,         ///< everything; whatever is no case of the others
+};
+
+constexpr bool is_small(EpilogueKind kind) {
+  return kind == EpilogueKind::small_clamp || kind == EpilogueKind::small_residual;
+}
+
+/// 1.5 * 2^23. An s32 x of less than 2^22 (absolutely) plus kBiasBits is the f32 kBias + x, bit for bit, and an f32 t of
+/// less than 2^22 plus kBias has t, rounded to nearest even, in its low bits. Where conversions between s32 and f32 run
+/// at half the rate of additions or less (Cortex-A76: a quarter), biased accumulators need none.
+constexpr f32 kBias = 12582912.0f;
+constexpr s32 kBiasBits = 0x4B400000;
+
+/// The kind for columns [n, n_end). Besides the operations it looks at the scales: small enough for no step to overflow,
+/// so that there is no NaN, and clamping integers after rounding is clamping in f32 before it (the bounds are integers).
+inline EpilogueKind epilogue_kind(const EpilogueS8& epilogue, isize n, isize n_end) {
+  constexpr f32 kLargest = 0x1p90f;
+  if (epilogue.output != EpilogueS8::Output::s8 || epilogue.activation != Activation::clamp)
+    return EpilogueKind::general;
+  if (epilogue.residual_zero_point != static_cast<s8>(epilogue.residual_zero_point)) return EpilogueKind::general;
+  float32x4_t largest = vabsq_f32(vdupq_n_f32(epilogue.residual_scale));  // FMAX keeps a NaN
+  for (; n + 4 <= n_end; n += 4) largest = vmaxq_f32(largest, vabsq_f32(vld1q_f32(epilogue.scale + n)));
+  for (; n < n_end; ++n) largest = vmaxq_f32(largest, vabsq_f32(vdupq_n_f32(epilogue.scale[n])));
+  if (!(vmaxvq_f32(largest) <= kLargest)) return EpilogueKind::general;
+  return epilogue.residual ? EpilogueKind::residual : EpilogueKind::clamp;
+}
+
+/// body.template operator()<kind>()
+template <class Body>
+WHIT_INLINE void with_kind(EpilogueKind kind, Body body) {
+  switch (kind) {
+    case EpilogueKind::clamp: return body.template operator()<EpilogueKind::clamp>();
+    case EpilogueKind::residual: return body.template operator()<EpilogueKind::residual>();
+    default: return body.template operator()<EpilogueKind::general>();
+  }
+}
+
+/// An Epilogue and its constants in registers' form, so that using one is a load.
+struct NeonEpilogue : Epilogue {
+  NeonEpilogue(const EpilogueS8& epilogue, void* output, isize stride)
+      : Epilogue(epilogue, output, stride),
+        zero_points(vdupq_n_s16(static_cast<s16>(epilogue.zero_point))),
+        minima(vdupq_n_s8(minimum)),
+        maxima(vdupq_n_s8(maximum)),
+        residual_zero_points(vdupq_n_s8(static_cast<s8>(epilogue.residual_zero_point))),
+        residual_offsets(vdupq_n_s16(static_cast<s16>(kResidualOffset - epilogue.residual_zero_point))) {}
+
+  /// Makes a residual less its zero point positive.
+  static constexpr s16 kResidualOffset = 256;
+
+  /// Whether columns [n, n + columns), columns a multiple of 4, with accumulators up to `largest` stay below 2^15 in
+  /// steps of the output, whatever the residual.
+  bool is_small(f32 largest, isize n, isize columns) const {
+    float32x4_t scale = vdupq_n_f32(0);
+    for (isize i = 0; i < columns; i += 4) scale = vmaxq_f32(scale, vabsq_f32(vld1q_f32(spec.scale + n + i)));
+    const f32 residual = spec.residual ? 255 * __builtin_fabsf(spec.residual_scale) : 0;
+    return largest < 0x1p22f && largest * vmaxvq_f32(scale) + residual < 32000;
+  }
+
+  int16x8_t zero_points;
+  int8x16_t minima, maxima, residual_zero_points;
+  int16x8_t residual_offsets;
+};
+
+/// Stores part kPart of the bytes, where a part is C vectors of 4.
+template <int C, int kPart = 0>
+WHIT_INLINE void store_part(s8* p, int8x16_t bytes) {
+  const int32x4_t words = vreinterpretq_s32_s8(bytes);
+  s32* word = reinterpret_cast<s32*>(p);
+  if constexpr (C == 4) {
+    vst1q_s8(p, bytes);
+  } else if constexpr (C == 3) {
+    vst1_s8(p, vget_low_s8(bytes));
+    vst1q_lane_s32(word + 2, words, 2);
+  } else if constexpr (C == 2) {
+    vst1_s8(p, kPart ? vget_high_s8(bytes) : vget_low_s8(bytes));
+  } else {
+    vst1q_lane_s32(word, words, kPart);
+  }
+}
+
+/// The 4 * C bytes at p, not one more.
+template <int C>
+WHIT_INLINE int8x16_t load_vectors(const s8* p) {
+  if constexpr (C == 4) {
+    return vld1q_s8(p);
+  } else if constexpr (C == 1) {
+    return vreinterpretq_s8_u32(vsetq_lane_u32(load_as<u32>(p), vdupq_n_u32(0), 0));
+  } else {
+    const int8x16_t low = vcombine_s8(vld1_s8(p), vdup_n_s8(0));
+    if constexpr (C == 2) return low;
+    return vreinterpretq_s8_u32(vsetq_lane_u32(load_as<u32>(p + 8), vreinterpretq_u32_s8(low), 2));
+  }
+}
+
+WHIT_INLINE float32x4_t unbias(int32x4_t x, f32 bias) {
+  return vsubq_f32(vreinterpretq_f32_s32(x), vdupq_n_f32(bias));
+}
+
+/// One row of C vectors to t, as f32 in steps of the output.
+template <EpilogueKind kKind, int C>
+WHIT_INLINE void scale_row(const NeonEpilogue& epilogue, const int32x4_t (&acc)[C], const float32x4_t (&scale)[C],
+                           isize row, isize n, float32x4_t (&t)[C]) {
+  WHIT_UNROLL for (int c = 0; c < C; ++c)
+    t[c] = vmulq_f32(is_small(kKind) ? unbias(acc[c], kBias) : vcvtq_f32_s32(acc[c]), scale[c]);
+  if constexpr (kKind == EpilogueKind::residual || kKind == EpilogueKind::small_residual) {
+    const EpilogueS8& spec = epilogue.spec;
+    const int8x16_t x = load_vectors<C>(spec.residual + row * spec.residual_stride + n);
+    int16x8_t low, high;
+    if constexpr (is_small(kKind)) {
+      low = vaddw_s8(epilogue.residual_offsets, vget_low_s8(x));
+      high = vaddw_high_s8(epilogue.residual_offsets, x);
+    } else {
+      low = vsubl_s8(vget_low_s8(x), vget_low_s8(epilogue.residual_zero_points));
+      high = vsubl_high_s8(x, epilogue.residual_zero_points);
+    }
+    WHIT_UNROLL for (int c = 0; c < C; ++c) {
+      const int16x8_t half = c < 2 ? low : high;
+      float32x4_t value;
+      if constexpr (is_small(kKind)) {
+        const int16x8_t upper = vdupq_n_s16(kBiasBits >> 16);
+        const int16x8_t biased = c % 2 ? vzip2q_s16(half, upper) : vzip1q_s16(half, upper);
+        value = unbias(vreinterpretq_s32_s16(biased), kBias + NeonEpilogue::kResidualOffset);
+      } else {
+        value = vcvtq_f32_s32(c % 2 ? vmovl_high_s16(half) : vmovl_s16(vget_low_s16(half)));
+      }
+      t[c] = vaddq_f32(t[c], vmulq_n_f32(value, spec.residual_scale));
+    }
+  }
+}
+
+/// Rounds and narrows. FCVTNS and the narrowing steps saturate.
+template <EpilogueKind kKind>
+WHIT_INLINE int8x16_t to_bytes(const NeonEpilogue& epilogue, float32x4_t t0, float32x4_t t1, float32x4_t t2,
+                               float32x4_t t3) {
+  int16x8_t low, high;
+  if constexpr (is_small(kKind)) {
+    const auto low_bits = [](float32x4_t a, float32x4_t b) {
+      const float32x4_t bias = vdupq_n_f32(kBias);
+      return vuzp1q_s16(vreinterpretq_s16_f32(vaddq_f32(a, bias)), vreinterpretq_s16_f32(vaddq_f32(b, bias)));
+    };
+    low = low_bits(t0, t1);
+    high = low_bits(t2, t3);
+  } else {
+    low = vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(t0)), vcvtnq_s32_f32(t1));
+    high = vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(t2)), vcvtnq_s32_f32(t3));
+  }
+  const int8x8_t bytes = vqmovn_s16(vqaddq_s16(low, epilogue.zero_points));
+  const int8x16_t all = vqmovn_high_s16(bytes, vqaddq_s16(high, epilogue.zero_points));
+  return vminq_s8(vmaxq_s8(all, epilogue.minima), epilogue.maxima);
+}
+
+/// Rows kFirst and on, as many at a time as fill 16 bytes. Recursion instead of a loop, so that compilers see constant
+/// indices from the start and leave the accumulators in registers.
+template <EpilogueKind kKind, int kFirst, int R, int C, class Rows>
+WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const int32x4_t (&acc)[R][C], const float32x4_t (&scale)[C],
+                             const Rows& rows, isize n) {
+  constexpr int kGroup = C >= 3 ? 1 : 4 / C, kLast = R - 1;
+  float32x4_t t[4 / C + 1][C];
+  const auto scale_one = [&]<int kRow>() {
+    if constexpr (kRow < kGroup) {
+      if (kFirst + kRow <= kLast && rows.has(kFirst + kRow)) {
+        constexpr int r = kFirst + kRow <= kLast ? kFirst + kRow : kLast;
+        scale_row<kKind>(epilogue, acc[r], scale, rows[r], n, t[kRow]);
+      } else {
+        WHIT_UNROLL for (int c = 0; c < C; ++c) t[kRow][c] = vdupq_n_f32(0);
+      }
+    }
+  };
+  scale_one.template operator()<0>();
+  scale_one.template operator()<1>();
+  scale_one.template operator()<2>();
+  scale_one.template operator()<3>();
+  int8x16_t bytes;
+  if constexpr (C >= 3) {
+    bytes = to_bytes<kKind>(epilogue, t[0][0], t[0][1], t[0][2], t[0][C - 1]);
+  } else {
+    bytes = to_bytes<kKind>(epilogue, t[0][0], t[1 / C][1 % C], t[2 / C][0], t[3 / C][3 % C]);
+  }
+  const auto store_one = [&]<int kRow>() {
+    if constexpr (kRow < kGroup && kFirst + kRow <= kLast) {
+      if (!rows.has(kFirst + kRow)) return;
+      store_part<C, kRow>(static_cast<s8*>(epilogue.out) + rows[kFirst + kRow] * epilogue.out_stride + n, bytes);
+    }
+  };
+  store_one.template operator()<0>();
+  store_one.template operator()<1>();
+  store_one.template operator()<2>();
+  store_one.template operator()<3>();
+  keep_order();
+  if constexpr (kFirst + kGroup < R) finish_rows<kKind, kFirst + kGroup>(epilogue, acc, scale, rows, n);
+}
+
+/// finish() of epilogue.h for accumulators of a known kind. For the kinds other than general C is at most 4 and the last
+/// vector is whole: last == kLanes.
+template <EpilogueKind kKind, int R, int C, class Rows>
+WHIT_INLINE void finish(const NeonEpilogue& epilogue, int32x4_t (&acc)[R][C], const Rows& rows, isize n,
+                        [[maybe_unused]] int last) {
+  if constexpr (kKind == EpilogueKind::general) {
+    finish(epilogue, acc, rows, n, last);
+  } else {
+    static_assert(C <= 4);
+    WHIT_UNROLL for (int r = 0; r < R; ++r) { WHIT_UNROLL for (int c = 0; c < C; ++c) Vector::settle(acc[r][c]); }
+    float32x4_t scale[C];
+    WHIT_UNROLL for (int c = 0; c < C; ++c) scale[c] = vld1q_f32(epilogue.spec.scale + n + c * 4);
+    finish_rows<kKind, 0>(epilogue, acc, scale, rows, n);
+  }
+}
+
+}  // namespace
+}  // namespace whit

@@ -1,0 +1,1 @@
+#include "header.c"  // NOLINT: the same text in the other language
