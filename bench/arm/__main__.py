@@ -3,8 +3,7 @@
     python -m bench.arm [--contenders whit LiteRT ...] [--models ...] [--cpus ...] [--merge]
 
 The first run lays out two ARM systems and downloads the others' wheels (about 500 MB in all) under --work; later runs
-use what is there. Results go to bench/results/arm.json, and the tables to bench/results/arm.md. docs/ARM.md says
-what the numbers mean.
+use what is there. Results go to bench/results/arm.json and, as tables, into docs/ARM.md, which says what they mean.
 """
 
 from __future__ import annotations
@@ -116,7 +115,7 @@ def main() -> None:
     parser.add_argument("--merge", action="store_true", help="keep the rows of --out that this run does not measure")
     parser.add_argument("--breakdown", type=int, metavar="N", help="also print the N dearest symbols of each run")
     parser.add_argument("--reuse", action="store_true", help="count others again only where --work has no trace of it")
-    parser.add_argument("--out", type=Path, default=RESULTS / "arm.json", help="the JSON file; a .md is put beside it")
+    parser.add_argument("--out", type=Path, default=RESULTS / "arm.json", help="the JSON file")
     parser.add_argument("--dry-run", action="store_true", help="print, but write no results")
     work = environment.ROOT / "build" / "arm-bench"
     parser.add_argument("--work", type=Path, default=work, help="systems, models, traces; default: build/arm-bench")
@@ -143,7 +142,8 @@ def main() -> None:
     if not arguments.dry_run:
         about = {"command": "python -m bench.arm", "tools": environment.versions()}
         report.store(arguments.out, rows, about)
-        arguments.out.with_suffix(".md").write_text(tables + "\n")
+        if arguments.out == RESULTS / "arm.json":
+            report.insert(environment.ROOT / "docs" / "ARM.md", tables)
 
 
 if __name__ == "__main__":

@@ -91,9 +91,9 @@ def classify(line: str | None) -> str:
     for name, pattern in _CLASSES:
         if pattern.match(mnemonic):
             return name
-    vector = bool(re.match(r"\{? ?[bhsdqv]\d", operands)) or mnemonic.startswith("v")
-    if "[" in operands or re.match(r"(ld|st|push|pop|vldm|vstm|vpush|vpop|prf)", mnemonic):
-        store = re.match(r"v?(st|push)", mnemonic)
+    vector = mnemonic.startswith("v") or bool(re.search(r"\b[vbhsdq]\d", operands))
+    if memory := re.match(r"v?(ld|pop|prf|st|push)", mnemonic):
+        store = memory[1] in ("st", "push")
         return f"{'vector' if vector else 'scalar'} {'store' if store else 'load'}"
     return "vector other" if vector else "scalar other"
 

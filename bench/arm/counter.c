@@ -1,6 +1,6 @@
 // A plugin for QEMU's user emulation that counts how often each translated block of the guest runs.
 //
-//   gcc -O2 -shared -fPIC -o counter.so counter.c            (QEMU 7.2 to 9.0; -DQEMU_PLUGIN_API=4 from QEMU 9.2 on)
+//   gcc -O2 -shared -fPIC -o counter.so counter.c
 //   qemu-aarch64 -plugin ./counter.so,out=TRACE PROGRAM...
 //
 // The guest marks points of time by close(-7000000 - TAG) with TAG in 1..999, which fails with EBADF and changes
@@ -18,11 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef QEMU_PLUGIN_API
-#define QEMU_PLUGIN_API 1
-#endif
-
-// What is used of qemu-plugin.h, which not every distribution packages.
+// What is used of qemu-plugin.h, version 1 (QEMU before 9.0), which Debian does not package.
 typedef uint64_t plugin_id;
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
@@ -39,23 +35,11 @@ struct qemu_plugin_insn* qemu_plugin_tb_get_insn(const struct qemu_plugin_tb*, s
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn*);
 void* qemu_plugin_insn_haddr(const struct qemu_plugin_insn*);
 enum { kAddU64 = 0 };
-#if QEMU_PLUGIN_API == 1
 typedef volatile uint64_t counter;
 const void* qemu_plugin_insn_data(const struct qemu_plugin_insn*);
 void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb*, int op, void*, uint64_t);
-#else
-struct qemu_plugin_scoreboard;
-typedef struct {
-  struct qemu_plugin_scoreboard* score;
-  size_t offset;
-} counter;
-size_t qemu_plugin_insn_data(const struct qemu_plugin_insn*, void*, size_t);
-struct qemu_plugin_scoreboard* qemu_plugin_scoreboard_new(size_t);
-uint64_t qemu_plugin_u64_sum(counter);
-void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb*, int op, counter, uint64_t);
-#endif
 
-__attribute__((visibility("default"))) int qemu_plugin_version = QEMU_PLUGIN_API;
+__attribute__((visibility("default"))) int qemu_plugin_version = 1;
 
 struct block {
   uint64_t address;       // in the guest
@@ -85,22 +69,10 @@ static void* checked(void* memory) {
   return memory;
 }
 
-static uint64_t count_of(const struct block* block) {
-#if QEMU_PLUGIN_API == 1
-  return block->count;
-#else
-  return qemu_plugin_u64_sum(block->count);
-#endif
-}
-
 static size_t read_instruction(const struct qemu_plugin_insn* instruction, uint8_t* to, size_t room) {
   const size_t size = qemu_plugin_insn_size(instruction);
   if (size > room) return 0;
-#if QEMU_PLUGIN_API == 1
   memcpy(to, qemu_plugin_insn_data(instruction), size);
-#else
-  qemu_plugin_insn_data(instruction, to, size);
-#endif
   return size;
 }
 
@@ -121,9 +93,6 @@ static struct block* find_or_add(const struct qemu_plugin_tb* tb, const uint8_t*
   memcpy(b->bytes, bytes, size);
   b->next = *bucket;
   *bucket = b;
-#if QEMU_PLUGIN_API != 1
-  b->count.score = checked(qemu_plugin_scoreboard_new(sizeof(uint64_t)));
-#endif
   if (block_count == block_capacity) {
     block_capacity = block_capacity ? 2 * block_capacity : 4096;
     blocks = checked(realloc(blocks, block_capacity * sizeof *blocks));
@@ -141,11 +110,7 @@ static void on_translate(plugin_id id, struct qemu_plugin_tb* tb) {
   pthread_mutex_lock(&lock);
   struct block* b = find_or_add(tb, bytes, size);
   pthread_mutex_unlock(&lock);
-#if QEMU_PLUGIN_API == 1
   qemu_plugin_register_vcpu_tb_exec_inline(tb, kAddU64, (void*)&b->count, 1);
-#else
-  qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, kAddU64, b->count, 1);
-#endif
 }
 
 // The text of /proc/self/maps as a stream that can be rewound cheaply.
@@ -194,7 +159,7 @@ static void on_mark(int tag) {
   FILE* maps = tag == kBegin ? NULL : read_maps();
   for (size_t i = 0; i < block_count; i++) {
     struct block* b = blocks[i];
-    const uint64_t count = count_of(b);
+    const uint64_t count = b->count;
     if (tag != kBegin && count != b->count_at_mark) write_block(tag, b, count - b->count_at_mark, maps);
     b->count_at_mark = count;
   }

@@ -42,6 +42,12 @@ def check_requirements(architectures: Iterable[str], cross_compile: bool) -> Non
     if missing:
         install = "apt-get install " + " ".join(sorted(set(missing.values())))
         raise RequirementError(f"missing: {', '.join(missing)}. On Debian 12: {install}")
+    if subprocess.run(["qemu-aarch64", "-plugin", "help"], capture_output=True).stderr.startswith(b"qemu: unknown"):
+        raise RequirementError("this QEMU was built without plugins, as Debian 13's is: the bench needs Debian 12's")
+    if int(versions()["qemu"].partition(".")[0]) > 8:
+        raise RequirementError(
+            f"QEMU {versions()['qemu']} has other plugins than 7.2, Debian 12's, for which this bench is"
+        )
     try:
         import flatbuffers  # type: ignore[import-untyped]  # noqa: F401
         import onnxruntime  # noqa: F401

@@ -47,6 +47,15 @@ def merged(old: Iterable[Row], new: Sequence[Row]) -> list[Row]:
     return [*new, *(row for row in old if (row.model, row.cpu, row.contender) not in replaced)]
 
 
+def insert(document: Path, tables: str) -> None:
+    """Puts the tables between the two marks of a Markdown document."""
+    before, begin, rest = document.read_text().partition("<!-- costs: written by python -m bench.arm -->\n")
+    _, end, after = rest.partition("<!-- end of costs -->\n")
+    if not begin or not end:
+        raise ValueError(f"{document} has no marks for the tables")
+    document.write_text(f"{before}{begin}\n{tables}\n\n{end}{after}")
+
+
 def best(rows: Iterable[Row], model: str, cpu: str, contender: str) -> Row | None:
     mine = [row for row in rows if (row.model, row.cpu, row.contender) == (model, cpu, contender)]
     return min(mine, key=lambda row: row.cost, default=None)

@@ -31,16 +31,17 @@ if(WHIT_SANITIZE)
   target_link_options(whit_options INTERFACE -fsanitize=address,undefined -fno-sanitize=vptr)
 endif()
 
-# whit_library(NAME [KERNELS] SOURCES ... DEPS ...): code below the bindings. It neither throws nor catches
+# whit_library(NAME [KERNELS|SMALL] SOURCES ... DEPS ...): code below the bindings. It neither throws nor catches
 # (tools/check-layers), but cleans up when the C++ library throws std::bad_alloc; kernels call nothing that does.
-# Sections let the linker leave out what a program does not use.
+# Sections let the linker leave out what a program does not use. SMALL: code that runs once a model, optimised for size.
 function(whit_library name)
-  cmake_parse_arguments(arg "KERNELS" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "KERNELS;SMALL" "" "SOURCES;DEPS" ${ARGN})
   add_library(${name} STATIC ${arg_SOURCES})
   if(arg_KERNELS)
     target_compile_options(${name} PRIVATE -fno-exceptions -fno-rtti)
   else()
-    target_compile_options(${name} PRIVATE -fno-rtti -ffunction-sections -fdata-sections $<$<CONFIG:Release>:-O2>)
+    target_compile_options(${name} PRIVATE -fno-rtti -ffunction-sections -fdata-sections
+      $<$<CONFIG:Release>:$<IF:$<BOOL:${arg_SMALL}>,-Os,-O2>>)
     if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
       target_compile_options(${name} PRIVATE -fno-gnu-unique)  # its symbols would stay global in libwhit.a
     endif()

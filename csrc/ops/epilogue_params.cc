@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "base/checked.h"
 
@@ -93,6 +94,8 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
 
   fields.output = to_s8 ? EpilogueS8::Output::s8 : EpilogueS8::Output::f32;
   fields.hard_swish_alpha = static_cast<f32>(step / 6.0);
+  if (fields.activation == Activation::hard_swish && fields.hard_swish_alpha < std::numeric_limits<f32>::min())
+    return node_error(node, Code::unsupported, "an output scale of %g is too small for hard_swish", step);
   fields.zero_point = to_s8 ? output.quantization().zero_point[0] : 0;
   fields.clamp_min = to_s8 ? bound_in_steps(clamp_min, step, fields.zero_point) : clamp_min;
   fields.clamp_max = to_s8 ? bound_in_steps(clamp_max, step, fields.zero_point) : clamp_max;

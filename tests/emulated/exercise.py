@@ -95,7 +95,8 @@ def check(folder: pathlib.Path, level: str) -> int:
                 problems.append(f"{path.name}: {len(profile.nodes)} operators profiled, {integers} integer tensors")
     if not paths:
         problems.append(f"no models in {folder}")
-    print("\n".join(problems), file=sys.stderr)
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
     return 1 if problems else 0
 
 

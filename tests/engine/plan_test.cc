@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/checked.h"
 #include "engine/model_builder.h"
 
 namespace whit {
@@ -225,6 +226,73 @@ TEST_CASE("what does not fit together is an error, and sizes never overflow") {
     CHECK(status.code() == Code::shape);
     CHECK(status.message().find("larger than whit handles") != std::string::npos);
   }
+}
+
+TEST_CASE("what the address space cannot hold is an error, never a size that has wrapped") {
+  constexpr bool k32Bit = sizeof(isize) == 4;
+  const auto make = [](ModelBuilder& b, const Shape& x, int y) {
+    const auto prepared = b.finish({y});
+    REQUIRE(prepared);
+    auto plan = Plan::make(*prepared, {x}, {}, 2);
+    return plan.ok() ? std::pair{Status(), (*plan)->arena_bytes} : std::pair{plan.status(), s64{0}};
+  };
+  {
+    ModelBuilder b;  // 4 GiB
+    const Shape shape{1 << 15, 1 << 15};
+    const int x = b.input(shape);
+    const Status status = make(b, shape, b.node(Op::neg, {x}, 2)).first;
+    CHECK(status.code() == (k32Bit ? Code::shape : Code::ok));
+    if (k32Bit) CHECK(status.message().find("larger than whit handles on a 32-bit system") != std::string::npos);
+  }
+  {
+    ModelBuilder b;  // three tensors of 1 GiB at a time
+    const Shape shape{1 << 14, 1 << 14};
+    const int x = b.input(shape), y = b.node(Op::neg, {x}, 2);
+    const int z = b.node(Op::transpose, {y}, 2, {{"perm", V{1, 0}}}), t = b.node(Op::sub, {z, y}, 2);
+    const int u = b.node(Op::transpose, {t}, 2, {{"perm", V{1, 0}}});
+    const int v = b.node(Op::add, {u, t}, 2), w = b.node(Op::add, {v, y}, 2);
+    const auto [status, arena_bytes] = make(b, shape, b.node(Op::transpose, {w}, 2, {{"perm", V{1, 0}}}));
+    CHECK(status.code() == (k32Bit ? Code::out_of_memory : Code::ok));
+    if (k32Bit)
+      CHECK(status.message().find("more than fit into memory") != std::string::npos);
+    else
+      CHECK(arena_bytes == s64{3} << 30);
+  }
+  const auto conv = [](int x, int w, s64 dilation, ModelBuilder& b) {
+    return b.node(Op::conv, {x, w}, 4,
+                  {{"strides", V{1, 1}},
+                   {"dilations", V{1, dilation}},
+                   {"pads", V{0, 0, 0, 0}},
+                   {"group", s64{1}},
+                   {"activation", std::string()},
+                   {"clamp_min", -std::numeric_limits<f32>::infinity()},
+                   {"clamp_max", std::numeric_limits<f32>::infinity()}});
+  };
+  {
+    ModelBuilder b;  // a kernel that spans 2^32 + 1 pixels
+    const Shape shape{1, 1, 64, 16};
+    const int x = b.input(shape), w = b.constant({1, 1, 4097, 16});
+    const Status status = make(b, shape, conv(x, w, 1 << 20, b)).first;
+    CHECK(status.code() == Code::shape);
+    CHECK(status.message().find("larger than the padded input") != std::string::npos);
+  }
+  if (k32Bit) {
+    ModelBuilder b;  // a table of 2034 * 2034 * 225 * 4 bytes
+    const Shape shape{1, 2048, 2048, 16};
+    const int x = b.input(shape), w = b.constant({1, 15, 15, 16});
+    const Status status = make(b, shape, conv(x, w, 1, b)).first;
+    INFO(status.message());
+    CHECK((status.code() == Code::out_of_memory || status.code() == Code::unsupported));
+  }
+}
+
+TEST_CASE("allocation_bytes and AlignedBuffer refuse what no object can have") {
+  CHECK(allocation_bytes(3, 5, 4) == 60);
+  CHECK(allocation_bytes(0, s64{1} << 40) == 0);
+  CHECK(allocation_bytes(s64{1} << 32, s64{1} << 32) == SIZE_MAX);
+  CHECK(allocation_bytes(PTRDIFF_MAX, 2) == SIZE_MAX);
+  CHECK(AlignedBuffer(SIZE_MAX).data() == nullptr);
+  CHECK(AlignedBuffer(std::size_t{PTRDIFF_MAX} - 1).data() == nullptr);
 }
 
 }  // namespace

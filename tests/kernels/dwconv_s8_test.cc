@@ -387,6 +387,9 @@ TEST_CASE("select names the best kernel for the shape and the instruction sets")
 #ifdef WHIT_HAVE_AVX512VNNI
   check_level(Isa::avx512vnni);
 #endif
+#ifdef WHIT_HAVE_NEON32
+  check_level(Isa::neon32);
+#endif
 #ifdef WHIT_HAVE_NEON
   check_level(Isa::neon);
 #endif

@@ -335,6 +335,11 @@ TEST_CASE("select is a function of the problem and the levels alone") {
     CHECK(selected(level, 100, 1000) == "gemm_f32_12x32_avx512vnni");
   }
 #endif
+#ifdef WHIT_HAVE_NEON32
+  CHECK(selected(Isa::neon32, 1, 4) == "gemm_f32_8x4_neon32");
+  CHECK(selected(Isa::neon32, 1, 5) == "gemm_f32_6x8_neon32");
+  CHECK(selected(Isa::neon32, 100, 1000) == "gemm_f32_6x8_neon32");
+#endif
 #ifdef WHIT_HAVE_NEON
   for (const Isa level : {Isa::neon, Isa::neondot, Isa::i8mm}) {
     CHECK(selected(level, 1, 4) == "gemm_f32_8x4_neon");

@@ -90,6 +90,16 @@ class Fixture {
     return out;
   }
   const Output& expected() const { return expected_; }
+
+  /// From now on only the first k of each tap have weights, and all columns this scale.
+  void rescale(isize k, f32 scale) {
+    for (isize i = 0; i < rhs_.size(); ++i)
+      if (i % c_.k >= k) rhs_[i] = 0;
+    std::ranges::fill(epilogue_.scale.span(), scale);
+    acc_.clear();
+    compute();
+  }
+
   f64 expected_value(isize m, isize n) const {
     return test::reference_epilogue(epilogue_.spec, acc_[static_cast<std::size_t>(m * c_.n + n)], m, n);
   }
@@ -217,7 +227,8 @@ TEST_CASE("every kernel: every epilogue") {
         for (const Activation activation : {Activation::clamp, Activation::hard_swish}) {
           for (const ScaleKind scales : {ScaleKind::usual, ScaleKind::ties, ScaleKind::special}) {
             for (const isize m : {isize{1}, isize{kernel.mr}, isize{2 * kernel.mr + 1}}) {
-              for (const isize n : {isize{3}, isize{kernel.nr}, isize{2 * kernel.nr - 1}}) {
+              for (const isize n :
+                   {isize{3}, isize{kernel.nr}, isize{kernel.nr + kernel.nr / 2}, isize{2 * kernel.nr - 1}}) {
                 check(kernel, {.m = m,
                                .n = n,
                                .taps = 1,
@@ -229,6 +240,34 @@ TEST_CASE("every kernel: every epilogue") {
                                .seed = ++seed});
               }
             }
+          }
+        }
+      }
+    }
+  });
+}
+
+// Where a kernel may leave the clamp to integers or take accumulators for the bits of an f32, and just beyond.
+TEST_CASE("every kernel: accumulators and outputs of every size") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    const isize n = kernel.nr + kernel.nr / 2, k = 300;  // up to 300 * 128 * 127 = 2^22.2
+    u64 seed = 7000;
+    for (const bool residual : {false, true}) {
+      for (const Fill fill : {Fill::random, Fill::minimum, Fill::maximum, Fill::opposite}) {
+        Fixture fixture({.m = kernel.mr + 1,
+                         .n = n,
+                         .taps = 1,
+                         .k = k,
+                         .fill = fill,
+                         .output = EpilogueS8::Output::s8,
+                         .residual = residual,
+                         .scales = ScaleKind::ties,
+                         .seed = ++seed});
+        for (const isize used : {k, isize{259}, isize{256}, isize{255}, isize{1}}) {
+          for (const f32 scale : {0x1p-30f, 0x1p-15f, 0x1p-8f, 0x1.fp-8f, 0x1p-7f, 0x1p-6f, 1.0f, 0x1p30f}) {
+            INFO("residual ", residual, " fill ", static_cast<int>(fill), " k ", used, " scale ", scale);
+            fixture.rescale(used, scale);
+            CHECK(fixture.result(kernel) == fixture.expected());
           }
         }
       }
@@ -322,6 +361,9 @@ TEST_CASE("select names the best kernel for the shape and the instruction sets")
 #endif
 #ifdef WHIT_HAVE_I8MM
   for (const isize k : {1, 3, 64}) CHECK(chosen(k, isa_up_to(Isa::i8mm)) == "gemm_s8s8s32_4x16k8_i8mm");
+#endif
+#ifdef WHIT_HAVE_NEON32
+  for (const isize k : {1, 3, 64}) CHECK(chosen(k, isa_up_to(Isa::neon32)) == "gemm_s8s8s32_4x4k16_neon32");
 #endif
 }
 

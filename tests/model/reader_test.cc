@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "model/cursor.h"
 #include "model/model.h"
 #include "model/op_schema.h"
 
@@ -171,4 +172,10 @@ TEST_CASE("errors about files name the path") {
   CHECK(model.status().code() == Code::format);
   CHECK(model.status().message().find("make_v1.py: offset 0: not a .whit file") != std::string::npos);
   CHECK(read_model_file(WHIT_GOLDEN).status().code() == Code::io);
+}
+TEST_CASE("a count that size_t cannot hold is too many, not the rest modulo 2^32") {
+  const std::byte bytes[8] = {};
+  Cursor cursor(bytes, 0);
+  CHECK(cursor.numbers<f32>((u64{1} << 32) + 1, "scales").empty());
+  CHECK(cursor.status().code() == Code::format);
 }

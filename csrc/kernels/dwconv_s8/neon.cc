@@ -225,6 +225,8 @@ struct Square5 {
       Int acc[kStep][2][2];
       int16x8_t fifth[kStep][2];
       const auto row = [&]<int i>() __attribute__((always_inline)) {
+        forget(weights);
+        forget(in);
         int8x16_t w[5], x[kInColumns];
         WHIT_UNROLL for (int j = 0; j < 5; ++j) w[j] = vld1q_s8(weights + (i * 5 + j) * kLanes);
         WHIT_UNROLL for (int j = 0; j < kInColumns; ++j) x[j] = vld1q_s8(in[j * 5 + i] + in_channel);

@@ -1,6 +1,6 @@
 // ARMv8.2 matrix multiplication. SMMLA multiplies 8 k of two rows with 8 k of two columns and adds to their 2 x 2
-// accumulators. Two rows are put side by side by ZIP; a row alone stands beside itself. On the way out ZIP takes the
-// rows apart again.
+// accumulators. Rows stand side by side in the buffer that they are copied to, once for all panels; for few panels they
+// are read in place and combined. A row alone stands beside itself. On the way out ZIP takes the rows apart again.
 
 #include "kernels/gemm_s8/neon_walk.h"
 
@@ -10,6 +10,7 @@ namespace {
 struct Matrices {
   static constexpr int kGroup = 8;
   static constexpr bool kBiased = true;
+  static constexpr bool kInterleaves = true;
 
   /// acc[i][c]: rows 2i, 2i + 1 and columns 2c, 2c + 1.
   template <int R, int C>
@@ -25,16 +26,23 @@ struct Matrices {
   }
 
   template <int P, int C>
-  WHIT_INLINE static void step(Int (&acc)[P][C], const Lhs8& x, const s8* rhs) {
-    int8x16_t rows[P];
-    WHIT_UNROLL for (int i = 0; i < P; ++i) {
-      rows[i] = vcombine_s8(x[2 * i], x[2 * i + 1]);
-    }
+  WHIT_INLINE static void multiply(Int (&acc)[P][C], int8x16_t first, int8x16_t second, const s8* rhs) {
     WHIT_UNROLL for (int c = 0; c < C; ++c) {
       const int8x16_t w = vld1q_s8(rhs + 16 * c);
-      WHIT_UNROLL for (int i = 0; i < P; ++i) acc[i][c] = vmmlaq_s32(acc[i][c], rows[i], w);
+      acc[0][c] = vmmlaq_s32(acc[0][c], first, w);
+      if (P > 1) acc[P - 1][c] = vmmlaq_s32(acc[P - 1][c], second, w);
     }
     keep_order();
+  }
+
+  template <int P, int C>
+  WHIT_INLINE static void step(Int (&acc)[P][C], const Lhs8& x, const s8* rhs) {
+    multiply(acc, vcombine_s8(x[0], x[1]), vcombine_s8(x[2], x[3]), rhs);
+  }
+
+  template <int P, int C>
+  WHIT_INLINE static void step(Int (&acc)[P][C], const s8* side_by_side, const s8* rhs) {
+    multiply(acc, vld1q_s8(side_by_side), vld1q_s8(side_by_side + 16), rhs);
   }
 
   template <int P, int C>

@@ -13,7 +13,7 @@ namespace whit::gemm_s8 {
 inline constexpr isize kPanelTrailer = 16 * sizeof(f32);
 
 /// Rows of a block are taken through the panels together, at most this many tiles.
-inline constexpr isize kMaxTilesPerBlock = 8;
+inline constexpr isize kMaxTilesPerBlock = 32;
 
 /// Computes rows [m, m + rows), 1 <= rows <= kMaxTilesPerBlock * mr, of columns [n, n_end), n a multiple of nr.
 using Function = void(const Args& args, isize m, isize rows, isize n, isize n_end);

@@ -1,4 +1,5 @@
-// ARMv8.0 NEON. Two products of s8 fit in s16 (128 * 127 * 2 = 32512), and SADALP adds neighbouring pairs of s16 to s32:
+// ARMv8.0 NEON. Two products of s8 fit in s16 (128 * 127 * 2 = 32512), and SADALP adds neighbouring pairs of s16 to
+// s32:
 //     smull   products of 2 k of 4 columns        smlal   those of the next 2 k        sadalp   to 4 accumulators
 // are 16 products in three instructions, 8 a cycle where multiplication and SADALP have a pipe each (Cortex-A72). The
 // 2 k of a row are spread over a register by DUP, which serves 16 columns; since pairs of k lie side by side in the
@@ -12,6 +13,7 @@ namespace {
 struct Pairs {
   static constexpr int kGroup = 2;
   static constexpr bool kBiased = false;
+  static constexpr bool kInterleaves = false;
 
   /// Pairs of vectors, the last one perhaps in vain.
   template <int R, int C>
@@ -34,44 +36,53 @@ struct Pairs {
   }
 
   /// A row times 8 or 16 columns: pairs of k x0 with w0, x1 with w1. As one piece, so that the products take no more
-  /// than four registers and no copy.
-  WHIT_INLINE static void multiply(Int (&acc)[2], int8x16_t x0, int8x16_t x1, const int8x16_t (&w0)[1],
+  /// than four registers and no copy, and that x0 and x1 become pairs kNext and kNext + 1 of the next row as soon as
+  /// they are free, which on CPUs that keep the order hides the time that DUP takes. kNext < 0: there is no next row.
+#define FIRST_8 "smull %[p0].8h, %[x0].8b, %[w0].8b\n\tsmull2 %[p1].8h, %[x0].16b, %[w0].16b\n\t"
+#define NEXT_8 "smlal %[p0].8h, %[x1].8b, %[w1].8b\n\tsmlal2 %[p1].8h, %[x1].16b, %[w1].16b\n\t"
+#define SUM_8 "sadalp %[a0].4s, %[p0].8h\n\tsadalp %[a1].4s, %[p1].8h\n\t"
+#define FIRST_16 FIRST_8 "smull %[p2].8h, %[x0].8b, %[v0].8b\n\tsmull2 %[p3].8h, %[x0].16b, %[v0].16b\n\t"
+#define NEXT_16 NEXT_8 "smlal %[p2].8h, %[x1].8b, %[v1].8b\n\tsmlal2 %[p3].8h, %[x1].16b, %[v1].16b\n\t"
+#define SUM_16 SUM_8 "sadalp %[a2].4s, %[p2].8h\n\tsadalp %[a3].4s, %[p3].8h\n\t"
+#define SPREAD_0 "dup %[x0].8h, %[next].h[%[lane]]\n\t"
+#define SPREAD_1 "dup %[x1].8h, %[next].h[%[lane] + 1]\n\t"
+
+  template <int kNext>
+  WHIT_INLINE static void multiply(Int (&acc)[2], int8x16_t& x0, int8x16_t& x1, int8x8_t next, const int8x16_t (&w0)[1],
                                    const int8x16_t (&w1)[1]) {
     int16x8_t p0, p1;
-    __asm__ volatile(
-        "smull   %[p0].8h, %[x0].8b,  %[w0].8b\n"
-        "smull2  %[p1].8h, %[x0].16b, %[w0].16b\n"
-        "smlal   %[p0].8h, %[x1].8b,  %[w1].8b\n"
-        "smlal2  %[p1].8h, %[x1].16b, %[w1].16b\n"
-        "sadalp  %[a0].4s, %[p0].8h\n"
-        "sadalp  %[a1].4s, %[p1].8h\n"
-        : [p0] "=&w"(p0), [p1] "=&w"(p1), [a0] "+w"(acc[0]), [a1] "+w"(acc[1])
-        : [x0] "w"(x0), [x1] "w"(x1), [w0] "w"(w0[0]), [w1] "w"(w1[0]));
+    if constexpr (kNext >= 0) {
+      __asm__ volatile(
+          FIRST_8 SPREAD_0 NEXT_8 SPREAD_1 SUM_8
+          : [p0] "=&w"(p0), [p1] "=&w"(p1), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]), [x0] "+w"(x0), [x1] "+w"(x1)
+          : [w0] "w"(w0[0]), [w1] "w"(w1[0]), [next] "w"(next), [lane] "i"(kNext));
+    } else {
+      __asm__ volatile(FIRST_8 NEXT_8 SUM_8
+                       : [p0] "=&w"(p0), [p1] "=&w"(p1), [a0] "+w"(acc[0]), [a1] "+w"(acc[1])
+                       : [x0] "w"(x0), [x1] "w"(x1), [w0] "w"(w0[0]), [w1] "w"(w1[0]));
+    }
   }
 
-  WHIT_INLINE static void multiply(Int (&acc)[4], int8x16_t x0, int8x16_t x1, const int8x16_t (&w0)[2],
+  template <int kNext>
+  WHIT_INLINE static void multiply(Int (&acc)[4], int8x16_t& x0, int8x16_t& x1, int8x8_t next, const int8x16_t (&w0)[2],
                                    const int8x16_t (&w1)[2]) {
     int16x8_t p0, p1, p2, p3;
-    __asm__ volatile(
-        "smull   %[p0].8h, %[x0].8b,  %[w0].8b\n"
-        "smull2  %[p1].8h, %[x0].16b, %[w0].16b\n"
-        "smull   %[p2].8h, %[x0].8b,  %[v0].8b\n"
-        "smull2  %[p3].8h, %[x0].16b, %[v0].16b\n"
-        "smlal   %[p0].8h, %[x1].8b,  %[w1].8b\n"
-        "smlal2  %[p1].8h, %[x1].16b, %[w1].16b\n"
-        "smlal   %[p2].8h, %[x1].8b,  %[v1].8b\n"
-        "smlal2  %[p3].8h, %[x1].16b, %[v1].16b\n"
-        "sadalp  %[a0].4s, %[p0].8h\n"
-        "sadalp  %[a1].4s, %[p1].8h\n"
-        "sadalp  %[a2].4s, %[p2].8h\n"
-        "sadalp  %[a3].4s, %[p3].8h\n"
-        : [p0] "=&w"(p0), [p1] "=&w"(p1), [p2] "=&w"(p2), [p3] "=&w"(p3), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]),
-          [a2] "+w"(acc[2]), [a3] "+w"(acc[3])
-        : [x0] "w"(x0), [x1] "w"(x1), [w0] "w"(w0[0]), [w1] "w"(w1[0]), [v0] "w"(w0[1]), [v1] "w"(w1[1]));
+    if constexpr (kNext >= 0) {
+      __asm__ volatile(
+          FIRST_16 SPREAD_0 NEXT_16 SPREAD_1 SUM_16
+          : [p0] "=&w"(p0), [p1] "=&w"(p1), [p2] "=&w"(p2), [p3] "=&w"(p3), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]),
+            [a2] "+w"(acc[2]), [a3] "+w"(acc[3]), [x0] "+w"(x0), [x1] "+w"(x1)
+          : [w0] "w"(w0[0]), [w1] "w"(w1[0]), [v0] "w"(w0[1]), [v1] "w"(w1[1]), [next] "w"(next), [lane] "i"(kNext));
+    } else {
+      __asm__ volatile(
+          FIRST_16 NEXT_16 SUM_16
+          : [p0] "=&w"(p0), [p1] "=&w"(p1), [p2] "=&w"(p2), [p3] "=&w"(p3), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]),
+            [a2] "+w"(acc[2]), [a3] "+w"(acc[3])
+          : [x0] "w"(x0), [x1] "w"(x1), [w0] "w"(w0[0]), [w1] "w"(w1[0]), [v0] "w"(w0[1]), [v1] "w"(w1[1]));
+    }
   }
 
-  /// k = 2 * kPair ... + 4 of x. The pairs of the next row are spread before the products of a row, which on CPUs that
-  /// keep the order hides the time that DUP takes.
+  /// k = 2 * kPair ... + 4 of x.
   template <int kPair, int R, int C>
   WHIT_INLINE static void pairs(Int (&acc)[R][C], const Lhs8& x, const s8* rhs) {
     int8x16_t w0[C / 2], w1[C / 2];
@@ -80,11 +91,8 @@ struct Pairs {
       w1[h] = vld1q_s8(rhs + 2 * kPanelColumns + 16 * h);
     }
     int8x16_t x0 = spread<kPair>(x[0]), x1 = spread<kPair + 1>(x[0]);
-    WHIT_UNROLL for (int r = 0; r < R; ++r) {
-      const int8x16_t this0 = x0, this1 = x1;
-      if (r + 1 < R) x0 = spread<kPair>(x[r + 1]), x1 = spread<kPair + 1>(x[r + 1]);
-      multiply(acc[r], this0, this1, w0, w1);
-    }
+    WHIT_UNROLL for (int r = 0; r + 1 < R; ++r) multiply<kPair>(acc[r], x0, x1, x[r + 1], w0, w1);
+    multiply<-1>(acc[R - 1], x0, x1, x[0], w0, w1);
   }
 
   /// k = 2 * kPair and the next one.
@@ -119,6 +127,15 @@ struct Pairs {
     WHIT_UNROLL for (int r = 0; r < R; ++r) { WHIT_UNROLL for (int c = 0; c < C; ++c) sums[r][c] = acc[r][c]; }
   }
 };
+
+#undef FIRST_8
+#undef NEXT_8
+#undef SUM_8
+#undef FIRST_16
+#undef NEXT_16
+#undef SUM_16
+#undef SPREAD_0
+#undef SPREAD_1
 
 }  // namespace
 

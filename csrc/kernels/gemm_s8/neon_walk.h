@@ -9,6 +9,8 @@
 //     step(acc, x, rhs)                        8 k: x, and 128 bytes of a panel
 //     last_step(acc, x, rhs, count)            the first 1 to 7 of them; what follows these is multiplied by zeros
 //     sums(acc, sums[R][C])                    where Accumulators<R, C> are no such array themselves
+//     kInterleaves                             whether it pays to put rows side by side before several panels
+//     step(acc, side_by_side, rhs)             8 k of the 4 rows of a tile, 8 bytes of each; where kInterleaves
 
 #include <type_traits>
 
@@ -33,19 +35,21 @@ WHIT_INLINE int8x8_t settled(int8x8_t x) {
   return x;
 }
 
-/// Where the rows of a tile are. In registers of its own, since the compiler must take it that every byte stored to the
-/// output may change what memory holds.
-template <bool kIndirect>
+/// Where the rows of a tile are: one after another, where a table says, or side by side in a buffer.
+enum class Layout { in_place, indirect, interleaved };
+
+/// In registers of its own, since the compiler must take it that every byte stored to the output may change what memory
+/// holds.
+template <Layout kLayout>
 struct Rows {
-  WHIT_INLINE Rows(const Args& args, isize m)
-      : base(kIndirect ? args.lhs.base : args.lhs.base + m * args.lhs.row_stride),
-        step(kIndirect ? args.taps : args.lhs.row_stride) {
-    if (kIndirect) pad = args.lhs.pad, offsets = args.lhs.offsets + m * args.taps;
+  WHIT_INLINE Rows(const Lhs& lhs, isize taps, isize m)
+      : base(lhs.base), step(kLayout == Layout::indirect ? taps : lhs.row_stride), pad(lhs.pad), offsets(lhs.offsets) {
+    advance(m);
   }
 
   template <int R>
   WHIT_INLINE void tap(isize t, const s8* (&p)[R]) const {
-    if constexpr (kIndirect) {
+    if constexpr (kLayout == Layout::indirect) {
       const s32* offset = offsets + t;
       WHIT_UNROLL for (int r = 0; r < R; ++r, offset += step) p[r] = *offset >= 0 ? base + *offset : pad;
     } else {
@@ -54,7 +58,7 @@ struct Rows {
   }
 
   WHIT_INLINE void advance(isize rows) {
-    if constexpr (kIndirect) {
+    if constexpr (kLayout == Layout::indirect) {
       offsets += rows * step;
     } else {
       base += rows * step;
@@ -63,8 +67,8 @@ struct Rows {
 
   const s8* base;
   isize step;
-  const s8* pad = nullptr;
-  const s32* offsets = nullptr;
+  const s8* pad;
+  const s32* offsets;
 };
 
 /// A panel, its columns from n (the last vector of them with `last` lanes in memory), and what it is multiplied over.
@@ -72,6 +76,7 @@ struct Panel {
   const s8* values;
   isize n, taps, k;
   int last;
+  WHIT_INLINE isize groups() const { return taps * ((k + 7) / 8); }
 };
 
 /// The last `count` of k bytes, which are at p, 1 <= count <= 7, without touching a byte from outside of the k.
@@ -80,29 +85,34 @@ WHIT_INLINE int8x8_t load_last(const s8* p, isize k, isize count) {
 }
 
 /// R rows x C vectors of columns.
-template <class Body, EpilogueKind kKind, int R, int C, bool kIndirect>
-WHIT_INLINE void tile(const Rows<kIndirect>& rows, const Panel& panel, const NeonEpilogue& epilogue, isize m) {
+template <class Body, EpilogueKind kKind, int R, int C, Layout kLayout>
+WHIT_INLINE void tile(const Rows<kLayout>& rows, const Panel& panel, const NeonEpilogue& epilogue, isize m) {
   constexpr isize kBytesOf8 = 8 * kPanelColumns;
   typename Body::template Accumulators<R, C> acc;
   Body::start(acc, reinterpret_cast<const s32*>(panel.values), vdupq_n_s32(is_small(kKind) ? kBiasBits : 0));
   const s8* rhs = panel.values + kPanelColumns * sizeof(s32);
-  isize t = 0;
-  do {
-    const s8* lhs[R];
-    Lhs8 x;
-    rows.tap(t, lhs);
-    for (isize k = panel.k; k >= 8; k -= 8, rhs += kBytesOf8) {
-      WHIT_UNROLL for (int r = 0; r < R; ++r, lhs[r - 1] += 8) x[r] = settled(vld1_s8(lhs[r]));
-      WHIT_UNROLL for (int r = R; r < kTileRows; ++r) x[r] = x[R - 1];
-      Body::step(acc, x, rhs);
-    }
-    if (const isize rest = panel.k & 7) {
-      WHIT_UNROLL for (int r = 0; r < R; ++r) x[r] = settled(load_last(lhs[r], panel.k, rest));
-      WHIT_UNROLL for (int r = R; r < kTileRows; ++r) x[r] = x[R - 1];
-      Body::last_step(acc, x, rhs, rest);
-      rhs += (rest + Body::kGroup - 1) / Body::kGroup * Body::kGroup * kPanelColumns;
-    }
-  } while (kIndirect && ++t < panel.taps);
+  if constexpr (kLayout == Layout::interleaved) {
+    const s8* lhs = rows.base;
+    for (isize i = panel.groups(); i > 0; --i, lhs += 8 * kTileRows, rhs += kBytesOf8) Body::step(acc, lhs, rhs);
+  } else {
+    isize t = 0;
+    do {
+      const s8* lhs[R];
+      Lhs8 x;
+      rows.tap(t, lhs);
+      for (isize k = panel.k; k >= 8; k -= 8, rhs += kBytesOf8) {
+        WHIT_UNROLL for (int r = 0; r < R; ++r, lhs[r - 1] += 8) x[r] = settled(vld1_s8(lhs[r]));
+        WHIT_UNROLL for (int r = R; r < kTileRows; ++r) x[r] = x[R - 1];
+        Body::step(acc, x, rhs);
+      }
+      if (const isize rest = panel.k & 7) {
+        WHIT_UNROLL for (int r = 0; r < R; ++r) x[r] = settled(load_last(lhs[r], panel.k, rest));
+        WHIT_UNROLL for (int r = R; r < kTileRows; ++r) x[r] = x[R - 1];
+        Body::last_step(acc, x, rhs, rest);
+        rhs += (rest + Body::kGroup - 1) / Body::kGroup * Body::kGroup * kPanelColumns;
+      }
+    } while (kLayout == Layout::indirect && ++t < panel.taps);
+  }
   if constexpr (std::is_same_v<decltype(acc), Int[R][C]>) {
     finish<kKind>(epilogue, acc, Consecutive{m}, panel.n, panel.last);
   } else {
@@ -113,8 +123,8 @@ WHIT_INLINE void tile(const Rows<kIndirect>& rows, const Panel& panel, const Neo
 }
 
 /// Fewer rows than a tile has, of any kind of epilogue.
-template <class Body, int R, int C, bool kIndirect>
-[[gnu::noinline]] void last_rows(const Rows<kIndirect>& rows, const Panel& panel, const NeonEpilogue& epilogue, isize m,
+template <class Body, int R, int C, Layout kLayout>
+[[gnu::noinline]] void last_rows(const Rows<kLayout>& rows, const Panel& panel, const NeonEpilogue& epilogue, isize m,
                                  isize count) {
   if constexpr (R > 1) {
     if (count < R) return last_rows<Body, R - 1, C>(rows, panel, epilogue, m, count);
@@ -123,8 +133,8 @@ template <class Body, int R, int C, bool kIndirect>
 }
 
 /// A panel times all rows.
-template <class Body, EpilogueKind kKind, int C, bool kIndirect>
-[[gnu::noinline]] void panel_times_rows(Rows<kIndirect> rows, const Panel& shared_panel,
+template <class Body, EpilogueKind kKind, int C, Layout kLayout>
+[[gnu::noinline]] void panel_times_rows(Rows<kLayout> rows, const Panel& shared_panel,
                                         const NeonEpilogue& shared_epilogue, isize m, isize m_end) {
   const Panel panel = shared_panel;
   const NeonEpilogue epilogue = shared_epilogue;
@@ -133,17 +143,42 @@ template <class Body, EpilogueKind kKind, int C, bool kIndirect>
   if (m < m_end) last_rows<Body, kTileRows - 1, C>(rows, shared_panel, shared_epilogue, m, m_end - m);
 }
 
+/// 8 k of the 4 rows of a tile side by side, tile after tile; the last row again where a tile has fewer.
+template <Layout kLayout>
+void interleave(Rows<kLayout> rows, isize count, isize taps, isize k, s8* out) {
+  for (; count > 0; count -= kTileRows, rows.advance(kTileRows)) {
+    for (isize t = 0; t < taps; ++t) {
+      const s8* lhs[kTileRows];
+      if (count >= kTileRows) {
+        rows.tap(t, lhs);
+      } else {
+        Rows<kLayout> row = rows;
+        for (int r = 0; r < kTileRows; ++r) {
+          const s8* one[1];
+          row.tap(t, one);
+          lhs[r] = one[0];
+          if (r + 1 < count) row.advance(1);
+        }
+      }
+      for (isize i = k; i > 0; i -= 8, out += 8 * kTileRows) {
+        WHIT_UNROLL for (int r = 0; r < kTileRows; ++r, lhs[r - 1] += 8)
+            vst1_s8(out + 8 * r, i >= 8 ? vld1_s8(lhs[r]) : load_last(lhs[r], k, i));
+      }
+    }
+  }
+}
+
 /// Panels outside, so that a panel stays in L1 over the rows of a block. The columns of the last panel that do not fill
 /// whole pairs of vectors take the general epilogue.
-template <class Body, EpilogueKind kKind, bool kIndirect>
-void walk_panels(const Args& args, const NeonEpilogue& epilogue, isize m, isize m_end, isize n, isize n_end) {
-  constexpr EpilogueKind kHere = !Body::kBiased                     ? kKind
+template <class Body, EpilogueKind kKind, Layout kLayout>
+void walk_panels(const Args& args, const Rows<kLayout>& rows, const NeonEpilogue& epilogue, isize m, isize m_end,
+                 isize n, isize n_end) {
+  constexpr EpilogueKind kHere = !Body::kBiased                    ? kKind
                                  : kKind == EpilogueKind::clamp    ? EpilogueKind::small_clamp
                                  : kKind == EpilogueKind::residual ? EpilogueKind::small_residual
                                                                    : kKind;
   const isize stride = panel_bytes(kPanelColumns, Body::kGroup, args.taps, args.k);
   const s8* values = reinterpret_cast<const s8*>(args.packed) + n / kPanelColumns * stride;
-  const Rows<kIndirect> rows(args, m);
   for (; n < n_end; n += kPanelColumns, values += stride) {
     const isize columns = n_end - n < kPanelColumns ? n_end - n : kPanelColumns;
     const auto times_rows = [&]<EpilogueKind kEpilogue, int C>() {
@@ -167,14 +202,31 @@ void walk_panels(const Args& args, const NeonEpilogue& epilogue, isize m, isize 
   }
 }
 
+/// The same, from a buffer where that pays.
+template <class Body, EpilogueKind kKind, Layout kLayout>
+void walk_rows(const Args& args, const NeonEpilogue& epilogue, isize m, isize m_end, isize n, isize n_end) {
+  const Rows<kLayout> rows(args.lhs, args.taps, m);
+  if constexpr (Body::kInterleaves) {
+    constexpr isize kBufferBytes = 20 << 10;  // a block of rows is 16 KiB unless one tile is larger
+    const isize row_bytes = args.taps * ((args.k + 7) / 8 * 8), tiles = (m_end - m + kTileRows - 1) / kTileRows;
+    if (n_end - n > 2 * kPanelColumns && tiles * kTileRows * row_bytes <= kBufferBytes) {
+      alignas(64) s8 buffer[kBufferBytes];
+      interleave(rows, m_end - m, args.taps, args.k, buffer);
+      const Rows<Layout::interleaved> copies({buffer, row_bytes, nullptr, nullptr}, args.taps, 0);
+      return walk_panels<Body, kKind>(args, copies, epilogue, m, m_end, n, n_end);
+    }
+  }
+  walk_panels<Body, kKind>(args, rows, epilogue, m, m_end, n, n_end);
+}
+
 template <class Body>
 WHIT_INLINE void walk_panels(const Args& args, isize m, isize rows, isize n, isize n_end) {
   const NeonEpilogue epilogue(args.epilogue, args.out, args.out_stride);
   with_kind(epilogue_kind(args.epilogue, n, n_end), [&]<EpilogueKind kKind>() {
     if (args.lhs.offsets) {
-      walk_panels<Body, kKind, true>(args, epilogue, m, m + rows, n, n_end);
+      walk_rows<Body, kKind, Layout::indirect>(args, epilogue, m, m + rows, n, n_end);
     } else {
-      walk_panels<Body, kKind, false>(args, epilogue, m, m + rows, n, n_end);
+      walk_rows<Body, kKind, Layout::in_place>(args, epilogue, m, m + rows, n, n_end);
     }
   });
 }

@@ -23,14 +23,15 @@ constexpr bool is_small(EpilogueKind kind) {
   return kind == EpilogueKind::small_clamp || kind == EpilogueKind::small_residual;
 }
 
-/// 1.5 * 2^23. An s32 x of less than 2^22 (absolutely) plus kBiasBits is the f32 kBias + x, bit for bit, and an f32 t of
-/// less than 2^22 plus kBias has t, rounded to nearest even, in its low bits. Where conversions between s32 and f32 run
-/// at half the rate of additions or less (Cortex-A76: a quarter), biased accumulators need none.
+/// 1.5 * 2^23. An s32 x of less than 2^22 (absolutely) plus kBiasBits is the f32 kBias + x, bit for bit, and an f32 t
+/// of less than 2^22 plus kBias has t, rounded to nearest even, in its low bits. Where conversions between s32 and f32
+/// run at half the rate of additions or less (Cortex-A76: a quarter), biased accumulators need none.
 constexpr f32 kBias = 12582912.0f;
 constexpr s32 kBiasBits = 0x4B400000;
 
-/// The kind for columns [n, n_end). Besides the operations it looks at the scales: small enough for no step to overflow,
-/// so that there is no NaN, and clamping integers after rounding is clamping in f32 before it (the bounds are integers).
+/// The kind for columns [n, n_end). Besides the operations it looks at the scales: small enough for no step to
+/// overflow, so that there is no NaN, and clamping integers after rounding is clamping in f32 before it (the bounds are
+/// integers).
 inline EpilogueKind epilogue_kind(const EpilogueS8& epilogue, isize n, isize n_end) {
   constexpr f32 kLargest = 0x1p90f;
   if (epilogue.output != EpilogueS8::Output::s8 || epilogue.activation != Activation::clamp)
@@ -111,16 +112,14 @@ WHIT_INLINE int8x16_t load_vectors(const s8* p) {
   }
 }
 
-WHIT_INLINE float32x4_t unbias(int32x4_t x, f32 bias) {
-  return vsubq_f32(vreinterpretq_f32_s32(x), vdupq_n_f32(bias));
-}
+WHIT_INLINE float32x4_t unbias(int32x4_t x, f32 bias) { return vsubq_f32(vreinterpretq_f32_s32(x), vdupq_n_f32(bias)); }
 
 /// One row of C vectors to t, as f32 in steps of the output.
 template <EpilogueKind kKind, int C>
 WHIT_INLINE void scale_row(const NeonEpilogue& epilogue, const int32x4_t (&acc)[C], const float32x4_t (&scale)[C],
                            isize row, isize n, float32x4_t (&t)[C]) {
-  WHIT_UNROLL for (int c = 0; c < C; ++c)
-    t[c] = vmulq_f32(is_small(kKind) ? unbias(acc[c], kBias) : vcvtq_f32_s32(acc[c]), scale[c]);
+  WHIT_UNROLL for (int c = 0; c < C; ++c) t[c] =
+      vmulq_f32(is_small(kKind) ? unbias(acc[c], kBias) : vcvtq_f32_s32(acc[c]), scale[c]);
   if constexpr (kKind == EpilogueKind::residual || kKind == EpilogueKind::small_residual) {
     const EpilogueS8& spec = epilogue.spec;
     const int8x16_t x = load_vectors<C>(spec.residual + row * spec.residual_stride + n);
@@ -209,8 +208,8 @@ WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const int32x4_t (&acc
   if constexpr (kFirst + kGroup < R) finish_rows<kKind, kFirst + kGroup>(epilogue, acc, scale, rows, n);
 }
 
-/// finish() of epilogue.h for accumulators of a known kind. For the kinds other than general C is at most 4 and the last
-/// vector is whole: last == kLanes.
+/// finish() of epilogue.h for accumulators of a known kind. For the kinds other than general C is at most 4 and the
+/// last vector is whole: last == kLanes.
 template <EpilogueKind kKind, int R, int C, class Rows>
 WHIT_INLINE void finish(const NeonEpilogue& epilogue, int32x4_t (&acc)[R][C], const Rows& rows, isize n,
                         [[maybe_unused]] int last) {
