@@ -457,6 +457,28 @@ void check_cast(const Table& table, Number from, Number to, const std::vector<Fr
   CHECK(wrong == 0);
 }
 
+// Quotients that are a half or an ulp beside it: a quotient that is not correctly rounded shows here.
+TEST_CASE("quantize divides exactly, for scales of any size") {
+  test::Random random(6);
+  test::for_each_level(tables(), [&](const Table& table) {
+    for (int trial = 0; trial < 400; ++trial) {
+      const f32 scale = std::ldexp(random.real(1, 2), static_cast<int>(random.integer(-120, 110)));
+      const s32 zero_point = static_cast<s32>(random.integer(-128, 127));
+      Guarded<f32> x(512 * 3);
+      Guarded<s8> y(x.size());
+      for (isize i = 0; i < x.size(); i += 3) {
+        x[i] = (static_cast<f32>(i / 3 - 256) + 0.5f) * scale;
+        x[i + 1] = std::nextafter(x[i], INFINITY);
+        x[i + 2] = std::nextafter(x[i], -INFINITY);
+      }
+      table.quantize({x.data(), y.data(), 1, x.size(), &scale, &zero_point, false});
+      isize wrong = 0;
+      for (isize i = 0; i < x.size(); ++i) wrong += y[i] != naive_quantize(x[i], scale, zero_point);
+      CHECK(wrong == 0);
+    }
+  });
+}
+
 TEST_CASE("cast truncates and clamps") {
   std::vector<f32> floats = test::special_values();
   std::vector<s32> words = {0, 1, -1, 127, 128, -128, -129, 255, 256, 2147483647, -2147483647 - 1, 16777217};

@@ -15,9 +15,8 @@ struct Pairs {
   static constexpr bool kBiased = false;
   static constexpr bool kInterleaves = false;
 
-  /// Pairs of vectors, the last one perhaps in vain.
   template <int R, int C>
-  using Accumulators = Int[R][(C + 1) / 2 * 2];
+  using Accumulators = Int[R][C];
 
   template <int R, int C>
   WHIT_INLINE static void start(Int (&acc)[R][C], const s32* bias, Int add) {
@@ -120,11 +119,6 @@ struct Pairs {
     pairs<0>(acc, x, rhs);
     if (count > 6) return pairs<2>(acc, x, rhs + 4 * kPanelColumns);
     if (count > 4) return pair<2>(acc, x, rhs + 4 * kPanelColumns);
-  }
-
-  template <int R, int C2, int C>
-  WHIT_INLINE static void sums(Int (&acc)[R][C2], Int (&sums)[R][C]) {
-    WHIT_UNROLL for (int r = 0; r < R; ++r) { WHIT_UNROLL for (int c = 0; c < C; ++c) sums[r][c] = acc[r][c]; }
   }
 };
 

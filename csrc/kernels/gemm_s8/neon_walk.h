@@ -3,7 +3,7 @@
 // multiplication small, and a row of the epilogue is one store. The kernels differ in a Body:
 //
 //     kGroup                                   k side by side in a panel: 2, 4 or 8
-//     Accumulators<R, C>                       of R rows x C vectors of 4 columns, or more
+//     Accumulators<R, C>                       of R rows x C vectors of 4 columns, C 4 or 2
 //     start(acc, bias, add)                    bias[16] + add
 //     kBiased                                  whether the epilogue is faster from biased accumulators
 //     step(acc, x, rhs)                        8 k: x, and 128 bytes of a panel
@@ -71,17 +71,48 @@ struct Rows {
   const s32* offsets;
 };
 
-/// A panel, its columns from n (the last vector of them with `last` lanes in memory), and what it is multiplied over.
+/// A panel, its columns from n, and what it is multiplied over.
 struct Panel {
   const s8* values;
-  isize n, taps, k;
-  int last;
+  isize n, columns, taps, k;
   WHIT_INLINE isize groups() const { return taps * ((k + 7) / 8); }
 };
 
 /// The last `count` of k bytes, which are at p, 1 <= count <= 7, without touching a byte from outside of the k.
 WHIT_INLINE int8x8_t load_last(const s8* p, isize k, isize count) {
   return vcreate_s8(k >= 8 ? load_as<u64>(p + count - 8) >> (64 - 8 * count) : load_first_u64(p, count));
+}
+
+/// The epilogue from memory, for every case that has no code of its own: once, instead of in every tile.
+[[gnu::noinline]] inline void finish_sums(const NeonEpilogue& epilogue, const s32* sums, isize rows, isize m, isize n,
+                                          isize columns) {
+  for (; rows > 0; --rows, ++m, sums += kPanelColumns) {
+    if (columns == kPanelColumns) {
+      Int row[1][4] = {{vld1q_s32(sums), vld1q_s32(sums + 4), vld1q_s32(sums + 8), vld1q_s32(sums + 12)}};
+      finish(epilogue, row, Consecutive{m}, n, Vector::kLanes);
+    } else {
+      for (isize c = 0; c < columns; c += 4) {
+        Int part[1][1] = {{vld1q_s32(sums + c)}};
+        finish(epilogue, part, Consecutive{m}, n + c, static_cast<int>(columns - c < 4 ? columns - c : 4));
+      }
+    }
+  }
+}
+
+template <class Body, int R, int C, class Accumulators>
+WHIT_INLINE void store_sums(Accumulators& acc, s32* out) {
+  const auto store = [&](const auto& sums) {
+    WHIT_UNROLL for (int r = 0; r < R; ++r) {
+      WHIT_UNROLL for (int c = 0; c < C; ++c) vst1q_s32(out + r * kPanelColumns + 4 * c, sums[r][c]);
+    }
+  };
+  if constexpr (std::is_same_v<Accumulators, Int[R][C]>) {
+    store(acc);
+  } else {
+    Int sums[R][C];
+    Body::sums(acc, sums);
+    store(sums);
+  }
 }
 
 /// R rows x C vectors of columns.
@@ -113,12 +144,17 @@ WHIT_INLINE void tile(const Rows<kLayout>& rows, const Panel& panel, const NeonE
       }
     } while (kLayout == Layout::indirect && ++t < panel.taps);
   }
-  if constexpr (std::is_same_v<decltype(acc), Int[R][C]>) {
-    finish<kKind>(epilogue, acc, Consecutive{m}, panel.n, panel.last);
+  const Consecutive out_rows{m};
+  if constexpr (kKind == EpilogueKind::general) {
+    s32 sums[R * kPanelColumns];
+    store_sums<Body, R, C>(acc, sums);
+    finish_sums(epilogue, sums, R, m, panel.n, panel.columns);
+  } else if constexpr (std::is_same_v<decltype(acc), Int[R][C]>) {
+    finish<kKind>(epilogue, acc, out_rows, panel.n, Vector::kLanes);
   } else {
     Int sums[R][C];
     Body::sums(acc, sums);
-    finish<kKind>(epilogue, sums, Consecutive{m}, panel.n, panel.last);
+    finish<kKind>(epilogue, sums, out_rows, panel.n, Vector::kLanes);
   }
 }
 
@@ -168,8 +204,8 @@ void interleave(Rows<kLayout> rows, isize count, isize taps, isize k, s8* out) {
   }
 }
 
-/// Panels outside, so that a panel stays in L1 over the rows of a block. The columns of the last panel that do not fill
-/// whole pairs of vectors take the general epilogue.
+/// Panels outside, so that a panel stays in L1 over the rows of a block. A last panel of neither 16
+/// nor 8 columns takes the general epilogue.
 template <class Body, EpilogueKind kKind, Layout kLayout>
 void walk_panels(const Args& args, const Rows<kLayout>& rows, const NeonEpilogue& epilogue, isize m, isize m_end,
                  isize n, isize n_end) {
@@ -182,22 +218,17 @@ void walk_panels(const Args& args, const Rows<kLayout>& rows, const NeonEpilogue
   for (; n < n_end; n += kPanelColumns, values += stride) {
     const isize columns = n_end - n < kPanelColumns ? n_end - n : kPanelColumns;
     const auto times_rows = [&]<EpilogueKind kEpilogue, int C>() {
-      const int last = static_cast<int>(columns - (C - 1) * 4);
-      panel_times_rows<Body, kEpilogue, C>(rows, Panel{values, n, args.taps, args.k, last}, epilogue, m, m_end);
+      panel_times_rows<Body, kEpilogue, C>(rows, Panel{values, n, columns, args.taps, args.k}, epilogue, m, m_end);
     };
     const bool special = !is_small(kHere) || epilogue.is_small(*panel_largest(values, stride), n, columns & ~3);
     if (columns == 16 && special) {
       times_rows.template operator()<kHere, 4>();
     } else if (columns == 8 && special) {
       times_rows.template operator()<kHere, 2>();
-    } else if (columns > 12) {
-      times_rows.template operator()<EpilogueKind::general, 4>();
     } else if (columns > 8) {
-      times_rows.template operator()<EpilogueKind::general, 3>();
-    } else if (columns > 4) {
-      times_rows.template operator()<EpilogueKind::general, 2>();
+      times_rows.template operator()<EpilogueKind::general, 4>();
     } else {
-      times_rows.template operator()<EpilogueKind::general, 1>();
+      times_rows.template operator()<EpilogueKind::general, 2>();
     }
   }
 }
