@@ -125,7 +125,7 @@ def test_an_arena_that_does_not_fit(conv_file):
 
 
 def test_any_limit(conv_file, tmp_path):
-    """Loading and running at every limit, in steps of 128 kB: each attempt works or is a MemoryError.
+    """Loading and running at every limit, in steps of 256 kB: each attempt works or is a MemoryError.
 
     The child that tries has a minute, so that a lock left behind would be found.
     """
@@ -137,10 +137,10 @@ def test_any_limit(conv_file, tmp_path):
         x = np.ones((1, 600), np.float32)
         keep = whit.load(sys.argv[1], threads=1)
         outcomes = {}
-        for step in range(0, 200):
+        for step in range(100):
             child = os.fork()
             if child == 0:
-                resource.setrlimit(resource.RLIMIT_AS, (size() + (step << 17), resource.RLIM_INFINITY))
+                resource.setrlimit(resource.RLIMIT_AS, (size() + (step << 18), resource.RLIM_INFINITY))
                 code = 0
                 for _ in range(2):
                     try:
@@ -156,7 +156,7 @@ def test_any_limit(conv_file, tmp_path):
             assert code in (0, 1), (step, code)
             outcomes.setdefault(code, []).append(step)
         assert outcomes[0] and outcomes[1], outcomes
-        assert outcomes[0][-1] == 199, outcomes
+        assert outcomes[0][-1] == 99, outcomes
         print(len(outcomes[0]), len(outcomes[1]))
     """
     run_python(LIMIT + dedent(script), conv_file, path)
