@@ -9,7 +9,6 @@ namespace {
 
 struct Matrices {
   static constexpr int kGroup = 8;
-  static constexpr bool kBiased = true;
   static constexpr bool kInterleaves = true;
 
   /// acc[i][c]: rows 2i, 2i + 1 and columns 2c, 2c + 1.

@@ -12,7 +12,6 @@ namespace {
 
 struct Pairs {
   static constexpr int kGroup = 2;
-  static constexpr bool kBiased = false;
   static constexpr bool kInterleaves = false;
 
   template <int R, int C>

@@ -5,7 +5,6 @@
 //     kGroup                                   k side by side in a panel: 2, 4 or 8
 //     Accumulators<R, C>                       of R rows x C vectors of 4 columns, C 4 or 2
 //     start(acc, bias, add)                    bias[16] + add
-//     kBiased                                  whether the epilogue is faster from biased accumulators
 //     step(acc, x, rhs)                        8 k: x, and 128 bytes of a panel
 //     last_step(acc, x, rhs, count)            the first 1 to 7 of them; what follows these is multiplied by zeros
 //     sums(acc, sums[R][C])                    where Accumulators<R, C> are no such array themselves
@@ -75,6 +74,7 @@ struct Rows {
 struct Panel {
   const s8* values;
   isize n, columns, taps, k;
+  EpilogueForm form;
   WHIT_INLINE isize groups() const { return taps * ((k + 7) / 8); }
 };
 
@@ -120,7 +120,8 @@ template <class Body, EpilogueKind kKind, int R, int C, Layout kLayout>
 WHIT_INLINE void tile(const Rows<kLayout>& rows, const Panel& panel, const NeonEpilogue& epilogue, isize m) {
   constexpr isize kBytesOf8 = 8 * kPanelColumns;
   typename Body::template Accumulators<R, C> acc;
-  Body::start(acc, reinterpret_cast<const s32*>(panel.values), vdupq_n_s32(is_small(kKind) ? kBiasBits : 0));
+  const s32 add = kKind == EpilogueKind::general || panel.form == EpilogueForm::any ? 0 : kBiasBits;
+  Body::start(acc, reinterpret_cast<const s32*>(panel.values), vdupq_n_s32(add));
   const s8* rhs = panel.values + kPanelColumns * sizeof(s32);
   if constexpr (kLayout == Layout::interleaved) {
     const s8* lhs = rows.base;
@@ -150,11 +151,11 @@ WHIT_INLINE void tile(const Rows<kLayout>& rows, const Panel& panel, const NeonE
     store_sums<Body, R, C>(acc, sums);
     finish_sums(epilogue, sums, R, m, panel.n, panel.columns);
   } else if constexpr (std::is_same_v<decltype(acc), Int[R][C]>) {
-    finish<kKind>(epilogue, acc, out_rows, panel.n, Vector::kLanes);
+    finish<kKind>(epilogue, panel.form, acc, out_rows, panel.n);
   } else {
     Int sums[R][C];
     Body::sums(acc, sums);
-    finish<kKind>(epilogue, sums, out_rows, panel.n, Vector::kLanes);
+    finish<kKind>(epilogue, panel.form, sums, out_rows, panel.n);
   }
 }
 
@@ -209,22 +210,21 @@ void interleave(Rows<kLayout> rows, isize count, isize taps, isize k, s8* out) {
 template <class Body, EpilogueKind kKind, Layout kLayout>
 void walk_panels(const Args& args, const Rows<kLayout>& rows, const NeonEpilogue& epilogue, isize m, isize m_end,
                  isize n, isize n_end) {
-  constexpr EpilogueKind kHere = !Body::kBiased                    ? kKind
-                                 : kKind == EpilogueKind::clamp    ? EpilogueKind::small_clamp
-                                 : kKind == EpilogueKind::residual ? EpilogueKind::small_residual
-                                                                   : kKind;
   const isize stride = panel_bytes(kPanelColumns, Body::kGroup, args.taps, args.k);
   const s8* values = reinterpret_cast<const s8*>(args.packed) + n / kPanelColumns * stride;
   for (; n < n_end; n += kPanelColumns, values += stride) {
     const isize columns = n_end - n < kPanelColumns ? n_end - n : kPanelColumns;
     const auto times_rows = [&]<EpilogueKind kEpilogue, int C>() {
-      panel_times_rows<Body, kEpilogue, C>(rows, Panel{values, n, columns, args.taps, args.k}, epilogue, m, m_end);
+      const EpilogueForm form = kEpilogue == EpilogueKind::general
+                                    ? EpilogueForm::any
+                                    : epilogue.form(*panel_largest(values, stride), n, columns);
+      panel_times_rows<Body, kEpilogue, C>(rows, Panel{values, n, columns, args.taps, args.k, form}, epilogue, m,
+                                           m_end);
     };
-    const bool special = !is_small(kHere) || epilogue.is_small(*panel_largest(values, stride), n, columns & ~3);
-    if (columns == 16 && special) {
-      times_rows.template operator()<kHere, 4>();
-    } else if (columns == 8 && special) {
-      times_rows.template operator()<kHere, 2>();
+    if (columns == 16) {
+      times_rows.template operator()<kKind, 4>();
+    } else if (columns == 8) {
+      times_rows.template operator()<kKind, 2>();
     } else if (columns > 8) {
       times_rows.template operator()<EpilogueKind::general, 4>();
     } else {

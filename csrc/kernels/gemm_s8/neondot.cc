@@ -7,7 +7,6 @@ namespace {
 
 struct Dots {
   static constexpr int kGroup = 4;
-  static constexpr bool kBiased = true;
   static constexpr bool kInterleaves = false;
 
   template <int R, int C>

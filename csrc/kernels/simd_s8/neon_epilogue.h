@@ -12,16 +12,17 @@ namespace whit {
 namespace {
 
 enum class EpilogueKind {
-  clamp,           ///< to s8, no residual, no hard_swish
-  residual,        ///< the same and a residual
-  small_clamp,     ///< these two for accumulators in biased form that is_small() holds for
-  small_residual,  ///<
-  general,         ///< everything; whatever is no case of the others
+  clamp,     ///< to s8, no residual, no hard_swish
+  residual,  ///< the same and a residual
+  general,   ///< everything; whatever is no case of the others
 };
 
-constexpr bool is_small(EpilogueKind kind) {
-  return kind == EpilogueKind::small_clamp || kind == EpilogueKind::small_residual;
-}
+/// How the first two kinds get from accumulators to bytes, which depends on the panel as well.
+enum class EpilogueForm : s32 {
+  any,          ///< by conversions, from plain accumulators
+  small,        ///< by additions, from accumulators in biased form that form() allows it for
+  small_whole,  ///< the same where s8 is all of the clamp and the zero point can be part of what rounds
+};
 
 /// 1.5 * 2^23. An s32 x of less than 2^22 (absolutely) plus kBiasBits is the f32 kBias + x, bit for bit, and an f32 t
 /// of less than 2^22 plus kBias has t, rounded to nearest even, in its low bits. Where conversions between s32 and f32
@@ -58,6 +59,8 @@ WHIT_INLINE void with_kind(EpilogueKind kind, Body body) {
 struct NeonEpilogue : Epilogue {
   NeonEpilogue(const EpilogueS8& epilogue, void* output, isize stride)
       : Epilogue(epilogue, output, stride),
+        rounding(vdupq_n_f32(kBias + static_cast<f32>(epilogue.zero_point))),
+        is_whole(minimum == -128 && maximum == 127 && epilogue.zero_point % 2 == 0),
         zero_points(vdupq_n_s16(static_cast<s16>(epilogue.zero_point))),
         minima(vdupq_n_s8(minimum)),
         maxima(vdupq_n_s8(maximum)),
@@ -67,15 +70,18 @@ struct NeonEpilogue : Epilogue {
   /// Makes a residual less its zero point positive.
   static constexpr s16 kResidualOffset = 256;
 
-  /// Whether columns [n, n + columns), columns a multiple of 4, with accumulators up to `largest` stay below 2^15 in
-  /// steps of the output, whatever the residual.
-  bool is_small(f32 largest, isize n, isize columns) const {
+  /// The form for columns [n, n + columns), columns a multiple of 4, with accumulators up to `largest`: small if they
+  /// stay below 2^15 in steps of the output, whatever the residual.
+  EpilogueForm form(f32 largest, isize n, isize columns) const {
     float32x4_t scale = vdupq_n_f32(0);
     for (isize i = 0; i < columns; i += 4) scale = vmaxq_f32(scale, vabsq_f32(vld1q_f32(spec.scale + n + i)));
     const f32 residual = spec.residual ? 255 * __builtin_fabsf(spec.residual_scale) : 0;
-    return largest < 0x1p22f && largest * vmaxvq_f32(scale) + residual < 32000;
+    if (!(largest < 0x1p22f && largest * vmaxvq_f32(scale) + residual < 32000)) return EpilogueForm::any;
+    return is_whole ? EpilogueForm::small_whole : EpilogueForm::small;
   }
 
+  float32x4_t rounding;  // kBias + the zero point, which if even leaves ties their direction
+  bool is_whole;
   int16x8_t zero_points;
   int8x16_t minima, maxima, residual_zero_points;
   int16x8_t residual_offsets;
@@ -115,16 +121,17 @@ WHIT_INLINE int8x16_t load_vectors(const s8* p) {
 WHIT_INLINE float32x4_t unbias(int32x4_t x, f32 bias) { return vsubq_f32(vreinterpretq_f32_s32(x), vdupq_n_f32(bias)); }
 
 /// One row of C vectors to t, as f32 in steps of the output.
-template <EpilogueKind kKind, int C>
+template <EpilogueKind kKind, EpilogueForm kForm, int C>
 WHIT_INLINE void scale_row(const NeonEpilogue& epilogue, const int32x4_t (&acc)[C], const float32x4_t (&scale)[C],
                            isize row, isize n, float32x4_t (&t)[C]) {
+  constexpr bool kSmall = kForm != EpilogueForm::any;
   WHIT_UNROLL for (int c = 0; c < C; ++c) t[c] =
-      vmulq_f32(is_small(kKind) ? unbias(acc[c], kBias) : vcvtq_f32_s32(acc[c]), scale[c]);
-  if constexpr (kKind == EpilogueKind::residual || kKind == EpilogueKind::small_residual) {
+      vmulq_f32(kSmall ? unbias(acc[c], kBias) : vcvtq_f32_s32(acc[c]), scale[c]);
+  if constexpr (kKind == EpilogueKind::residual) {
     const EpilogueS8& spec = epilogue.spec;
     const int8x16_t x = load_vectors<C>(spec.residual + row * spec.residual_stride + n);
     int16x8_t low, high;
-    if constexpr (is_small(kKind)) {
+    if constexpr (kSmall) {
       low = vaddw_s8(epilogue.residual_offsets, vget_low_s8(x));
       high = vaddw_high_s8(epilogue.residual_offsets, x);
     } else {
@@ -134,7 +141,7 @@ WHIT_INLINE void scale_row(const NeonEpilogue& epilogue, const int32x4_t (&acc)[
     WHIT_UNROLL for (int c = 0; c < C; ++c) {
       const int16x8_t half = c < 2 ? low : high;
       float32x4_t value;
-      if constexpr (is_small(kKind)) {
+      if constexpr (kSmall) {
         const int16x8_t upper = vdupq_n_s16(kBiasBits >> 16);
         const int16x8_t biased = c % 2 ? vzip2q_s16(half, upper) : vzip1q_s16(half, upper);
         value = unbias(vreinterpretq_s32_s16(biased), kBias + NeonEpilogue::kResidualOffset);
@@ -147,13 +154,13 @@ WHIT_INLINE void scale_row(const NeonEpilogue& epilogue, const int32x4_t (&acc)[
 }
 
 /// Rounds and narrows. FCVTNS and the narrowing steps saturate.
-template <EpilogueKind kKind>
+template <EpilogueForm kForm>
 WHIT_INLINE int8x16_t to_bytes(const NeonEpilogue& epilogue, float32x4_t t0, float32x4_t t1, float32x4_t t2,
                                float32x4_t t3) {
   int16x8_t low, high;
-  if constexpr (is_small(kKind)) {
-    const auto low_bits = [](float32x4_t a, float32x4_t b) {
-      const float32x4_t bias = vdupq_n_f32(kBias);
+  if constexpr (kForm != EpilogueForm::any) {
+    const float32x4_t bias = kForm == EpilogueForm::small_whole ? epilogue.rounding : vdupq_n_f32(kBias);
+    const auto low_bits = [bias](float32x4_t a, float32x4_t b) {
       return vuzp1q_s16(vreinterpretq_s16_f32(vaddq_f32(a, bias)), vreinterpretq_s16_f32(vaddq_f32(b, bias)));
     };
     low = low_bits(t0, t1);
@@ -162,6 +169,7 @@ WHIT_INLINE int8x16_t to_bytes(const NeonEpilogue& epilogue, float32x4_t t0, flo
     low = vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(t0)), vcvtnq_s32_f32(t1));
     high = vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(t2)), vcvtnq_s32_f32(t3));
   }
+  if constexpr (kForm == EpilogueForm::small_whole) return vqmovn_high_s16(vqmovn_s16(low), high);
   const int8x8_t bytes = vqmovn_s16(vqaddq_s16(low, epilogue.zero_points));
   const int8x16_t all = vqmovn_high_s16(bytes, vqaddq_s16(high, epilogue.zero_points));
   return vminq_s8(vmaxq_s8(all, epilogue.minima), epilogue.maxima);
@@ -169,7 +177,7 @@ WHIT_INLINE int8x16_t to_bytes(const NeonEpilogue& epilogue, float32x4_t t0, flo
 
 /// Rows kFirst and on, as many at a time as fill 16 bytes. Recursion instead of a loop, so that compilers see constant
 /// indices from the start and leave the accumulators in registers.
-template <EpilogueKind kKind, int kFirst, int R, int C, class Rows>
+template <EpilogueKind kKind, EpilogueForm kForm, int kFirst, int R, int C, class Rows>
 WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const int32x4_t (&acc)[R][C], const float32x4_t (&scale)[C],
                              const Rows& rows, isize n) {
   constexpr int kGroup = C >= 3 ? 1 : 4 / C, kLast = R - 1;
@@ -178,7 +186,7 @@ WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const int32x4_t (&acc
     if constexpr (kRow < kGroup) {
       if (kFirst + kRow <= kLast && rows.has(kFirst + kRow)) {
         constexpr int r = kFirst + kRow <= kLast ? kFirst + kRow : kLast;
-        scale_row<kKind>(epilogue, acc[r], scale, rows[r], n, t[kRow]);
+        scale_row<kKind, kForm>(epilogue, acc[r], scale, rows[r], n, t[kRow]);
       } else {
         WHIT_UNROLL for (int c = 0; c < C; ++c) t[kRow][c] = vdupq_n_f32(0);
       }
@@ -190,9 +198,9 @@ WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const int32x4_t (&acc
   scale_one.template operator()<3>();
   int8x16_t bytes;
   if constexpr (C >= 3) {
-    bytes = to_bytes<kKind>(epilogue, t[0][0], t[0][1], t[0][2], t[0][C - 1]);
+    bytes = to_bytes<kForm>(epilogue, t[0][0], t[0][1], t[0][2], t[0][C - 1]);
   } else {
-    bytes = to_bytes<kKind>(epilogue, t[0][0], t[1 / C][1 % C], t[2 / C][0], t[3 / C][3 % C]);
+    bytes = to_bytes<kForm>(epilogue, t[0][0], t[1 / C][1 % C], t[2 / C][0], t[3 / C][3 % C]);
   }
   const auto store_one = [&]<int kRow>() {
     if constexpr (kRow < kGroup && kFirst + kRow <= kLast) {
@@ -205,22 +213,24 @@ WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const int32x4_t (&acc
   store_one.template operator()<2>();
   store_one.template operator()<3>();
   keep_order();
-  if constexpr (kFirst + kGroup < R) finish_rows<kKind, kFirst + kGroup>(epilogue, acc, scale, rows, n);
+  if constexpr (kFirst + kGroup < R) finish_rows<kKind, kForm, kFirst + kGroup>(epilogue, acc, scale, rows, n);
 }
 
-/// finish() of epilogue.h for accumulators of a known kind. For the kinds other than general C is at most 4 and the
-/// last vector is whole: last == kLanes.
+/// finish() of epilogue.h for accumulators of a known kind other than general, in the form that the epilogue is in. C
+/// is at most 4 and the last vector is whole.
 template <EpilogueKind kKind, int R, int C, class Rows>
-WHIT_INLINE void finish(const NeonEpilogue& epilogue, int32x4_t (&acc)[R][C], const Rows& rows, isize n,
-                        [[maybe_unused]] int last) {
-  if constexpr (kKind == EpilogueKind::general) {
-    finish(epilogue, acc, rows, n, last);
+WHIT_INLINE void finish(const NeonEpilogue& epilogue, EpilogueForm form, int32x4_t (&acc)[R][C], const Rows& rows,
+                        isize n) {
+  static_assert(kKind != EpilogueKind::general && C <= 4);
+  WHIT_UNROLL for (int r = 0; r < R; ++r) { WHIT_UNROLL for (int c = 0; c < C; ++c) Vector::settle(acc[r][c]); }
+  float32x4_t scale[C];
+  WHIT_UNROLL for (int c = 0; c < C; ++c) scale[c] = vld1q_f32(epilogue.spec.scale + n + c * 4);
+  if (form == EpilogueForm::small_whole) {
+    finish_rows<kKind, EpilogueForm::small_whole, 0>(epilogue, acc, scale, rows, n);
+  } else if (form == EpilogueForm::small) {
+    finish_rows<kKind, EpilogueForm::small, 0>(epilogue, acc, scale, rows, n);
   } else {
-    static_assert(C <= 4);
-    WHIT_UNROLL for (int r = 0; r < R; ++r) { WHIT_UNROLL for (int c = 0; c < C; ++c) Vector::settle(acc[r][c]); }
-    float32x4_t scale[C];
-    WHIT_UNROLL for (int c = 0; c < C; ++c) scale[c] = vld1q_f32(epilogue.spec.scale + n + c * 4);
-    finish_rows<kKind, 0>(epilogue, acc, scale, rows, n);
+    finish_rows<kKind, EpilogueForm::any, 0>(epilogue, acc, scale, rows, n);
   }
 }
 
