@@ -84,7 +84,10 @@ class Bench:
         return folder / f"{label}.{files.name}.{cpu.name}.trace"
 
     def _row(self, contender: str, variant: str, version: str, files: ModelFiles, cpu: Cpu, trace: Path) -> report.Row:
-        measured = costs.measure(costs.without_harness(traces.read(trace)), cpu, self.arguments.work / "cache")
+        blocks = costs.without_harness(traces.read(trace))
+        if cpu.architecture == "arm64":
+            blocks = traces.joined(blocks)
+        measured = costs.measure(blocks, cpu, self.arguments.work / "cache")
         row = report.Row(
             files.name,
             cpu.name,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.arm.cpus import Cpu
@@ -66,9 +67,46 @@ def run(
 
 
 def read(trace: Path) -> list[Block]:
+    """The blocks as QEMU translated them; see `joined`."""
     blocks = []
     for line in trace.read_text().splitlines():
         tag, runs, address, _, instructions, code, file = line.split(" ", 6)
         if tag == COUNTED_TAG:
             blocks.append(Block(int(runs), int(address, 16), int(instructions), bytes.fromhex(code), file))
     return blocks
+
+
+def joined(blocks: Sequence[Block]) -> list[Block]:
+    """A64 blocks put together to straight pieces of code up to a branch.
+
+    QEMU also ends a block at the border of a page and after some hundred instructions. What runs next is then the block
+    that begins where this one ends, so each run of such a block is a run of both.
+    """
+    left = dict(enumerate(blocks))  # with the runs that are not yet part of a longer block
+    at: defaultdict[int, list[int]] = defaultdict(list)
+    for i, block in left.items():
+        at[block.address].append(i)
+    cut = [i for i, block in left.items() if not _ends_in_branch(block)]
+    while cut:
+        first = cut.pop()
+        block = left[first]
+        end = block.address + len(block.code)
+        following = max(at[end], key=lambda i: left[i].runs, default=first)
+        runs = min(block.runs, left[following].runs)
+        if following == first or runs == 0:
+            continue
+        rest = left[following]
+        instructions, code = block.instructions + rest.instructions, block.code + rest.code
+        whole = replace(block, runs=runs, instructions=instructions, code=code)
+        left[following] = replace(rest, runs=rest.runs - runs)
+        left[first] = replace(block, runs=block.runs - runs)
+        new = len(left)
+        left[new] = whole
+        at[whole.address].append(new)
+        cut += [i for i in (first, new) if left[i].runs and not _ends_in_branch(left[i])]
+    return [block for block in left.values() if block.runs]
+
+
+def _ends_in_branch(block: Block) -> bool:
+    # A64's group of branches, exceptions and system instructions: bits 28 to 26 are 101.
+    return int.from_bytes(block.code[-4:], "little") >> 26 & 7 == 0b101

@@ -42,7 +42,13 @@ u32 load_u32(const std::byte* p) {
 
 #if defined(__x86_64__)
 
-__attribute__((target("sse4.2"))) u32 crc32c_sse42(std::span<const std::byte> bytes, u32 crc) {
+#if defined(__clang__)  // there the checksum instruction is a feature of its own
+#define WHIT_TARGET_CRC32 "sse4.2,crc32"
+#else
+#define WHIT_TARGET_CRC32 "sse4.2"
+#endif
+
+__attribute__((target(WHIT_TARGET_CRC32))) u32 crc32c_sse42(std::span<const std::byte> bytes, u32 crc) {
   const std::byte* p = bytes.data();
   std::size_t left = bytes.size();
   u64 state = static_cast<u32>(~crc);

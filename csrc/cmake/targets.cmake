@@ -5,7 +5,7 @@ find_package(Threads REQUIRED)
 
 add_library(whit_options INTERFACE)
 target_compile_options(whit_options INTERFACE
-  -Wall -Wextra -Werror
+  -Wall -Wextra $<$<BOOL:${WHIT_WERROR}>:-Werror>
   -ffp-contract=off      # the order of multiply and add is part of the results (docs/NUMERICS.md)
   -fwrapv               # integer sums wrap alike on every ISA
   -fno-math-errno -fno-trapping-math)

@@ -20,7 +20,8 @@ constexpr bool is_compiled(std::string_view name) {
   return kOps.empty() || kOps.find(name) != kOps.npos;
 }
 
-// An operator that is not compiled is not mentioned either: nothing else brings its code and its kernels into a program.
+// An operator that is not compiled is not mentioned either: nothing else brings its code and its kernels into a
+// program.
 constexpr std::unique_ptr<Operator> (*kMakers[])(const Node&) = {
 #define WHIT_OP(name, ...) is_compiled("," #name ",") ? make_##name : nullptr,
 #include "model/op_list.inc"

@@ -33,6 +33,7 @@ struct Case {
   u64 seed = 1;
   bool relu = false;  ///< an s8 output whose lower bound is the zero point
   s32 bias = 100000;  ///< biases are within [-bias, bias]
+  bool dead = false;  ///< a few channels have the bias of a dead one, far outside or at the edge of what taps can move
 };
 
 /// A convolution of an in_h x in_w image padded all around by `pad`.
@@ -126,6 +127,17 @@ class Fixture {
     }
     std::ranges::fill(pad_.span(), static_cast<s8>(zero_point_));
     random_.fill_integers(bias_.span(), -c_.bias, c_.bias);
+    if (!c_.dead) return;
+    has_bias_ = true;
+    const s32 products = static_cast<s32>(128 * 127 * g_.kernel_h * g_.kernel_w);
+    const s32 biases[] = {1 << 30, -(1 << 30), products, -products, INT32_MAX, INT32_MIN, INT32_MAX - 2 * products};
+    for (isize channel = random_.integer(0, 5); channel < g_.channels; channel += random_.integer(3, 9)) {
+      bias_[channel] = biases[random_.integer(0, 6)];
+      if (random_.integer(0, 1)) {  // no weights: the bias is all there is
+        const isize taps = g_.kernel_h * g_.kernel_w;
+        std::fill_n(weights_.data() + channel * taps, taps, s8{0});
+      }
+    }
   }
 
   void compute() {
@@ -319,6 +331,26 @@ TEST_CASE("every kernel: relu, also where accumulators or scales are too large f
                        .fill = fill,
                        .output = EpilogueS8::Output::s8,
                        .relu = true});
+    }
+  });
+}
+
+TEST_CASE("every kernel: relu, channels with one result for all inputs next to others") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 7000;
+    for (const auto& [size, stride] : sizes(kernel)) {
+      for (const ScaleKind scales : {ScaleKind::usual, ScaleKind::ties, ScaleKind::special}) {
+        for (const isize channels : {5, 16, 24, 48, 51}) {
+          for (int repeat = 0; repeat < 3; ++repeat) {
+            check(kernel, {.geometry = geometry(size + 2, size + 3, channels, size, stride, size / 2),
+                           .output = EpilogueS8::Output::s8,
+                           .scales = scales,
+                           .seed = ++seed,
+                           .relu = true,
+                           .dead = true});
+          }
+        }
+      }
     }
   });
 }

@@ -21,7 +21,9 @@ using test::PackedBuffer;
 using test::Random;
 using test::ScaleKind;
 
-enum class Fill { random, minimum, maximum, opposite };
+// fours: weights whose products with -128 add up, four at a time, to just within s16 in half of the columns, to just
+// beyond it in the others.
+enum class Fill { random, minimum, maximum, opposite, fours };
 
 struct Case {
   isize m, n, taps, k;
@@ -100,6 +102,18 @@ class Fixture {
     compute();
   }
 
+  /// From now on this output, small biases that reach the kernel as they are, and `bias` in every eighth column.
+  void rebias(s32 bias, s32 zero_point, f32 clamp_min, f32 clamp_max) {
+    has_bias_ = true;
+    zero_point_ = 0;
+    for (isize n = 0; n < c_.n; ++n) bias_[n] = n % 8 == 1 ? bias : static_cast<s32>(n * 37 % 101 - 50);
+    epilogue_.spec.zero_point = zero_point;
+    epilogue_.spec.clamp_min = clamp_min;
+    epilogue_.spec.clamp_max = clamp_max;
+    acc_.clear();
+    compute();
+  }
+
   f64 expected_value(isize m, isize n) const {
     return test::reference_epilogue(epilogue_.spec, acc_[static_cast<std::size_t>(m * c_.n + n)], m, n);
   }
@@ -115,6 +129,10 @@ class Fixture {
       std::ranges::fill(lhs_.span(), lhs);
       std::ranges::fill(rhs_.span(), rhs);
       zero_point_ = lhs == 127 ? -128 : 127;
+    }
+    if (c_.fill == Fill::fours) {
+      for (isize i = 0; i < c_.n * c_.taps * c_.k; ++i)
+        rhs_.span()[static_cast<std::size_t>(i)] = i / (c_.taps * c_.k) % 4 < 2 && i % c_.k % 32 < 8 ? -63 : -64;
     }
     std::ranges::fill(pad_.span(), static_cast<s8>(zero_point_));
     random_.fill_integers(bias_.span(), -100000, 100000);
@@ -219,6 +237,15 @@ TEST_CASE("every kernel: extreme values") {
   });
 }
 
+TEST_CASE("every kernel: sums of four products at the limit of s16") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    for (const isize k : {16, 32, 48, 64, 100, 512, 1008, 1024, 1056, 2048}) {
+      for (const auto output : {EpilogueS8::Output::s8, EpilogueS8::Output::s32})
+        check(kernel, {.m = 2 * kernel.mr + 1, .n = 17, .taps = 1, .k = k, .fill = Fill::fours, .output = output});
+    }
+  });
+}
+
 TEST_CASE("every kernel: every epilogue") {
   test::for_each_kernel(kernels(), [](const Kernel& kernel) {
     u64 seed = 5000;
@@ -268,6 +295,46 @@ TEST_CASE("every kernel: accumulators and outputs of every size") {
             INFO("residual ", residual, " fill ", static_cast<int>(fill), " k ", used, " scale ", scale);
             fixture.rescale(used, scale);
             CHECK(fixture.result(kernel) == fixture.expected());
+          }
+        }
+      }
+    }
+  });
+}
+
+// Where a kernel may leave the clamp and the zero point to rounding and narrowing, or a column that is never positive
+// to the clamp, and just beyond.
+TEST_CASE("every kernel: biases of every size, and outputs with and without a clamp") {
+  struct Range {
+    s32 zero_point;
+    f32 clamp_min, clamp_max;
+  };
+  constexpr Range kRanges[] = {{-128, 0, 255}, {-128, 0, 254}, {-127, 0, 254}, {-127, -1, 254}, {6, -134, 121},
+                               {7, -135, 120}, {7, 0, 120},    {7, 3, 120},    {0, -128, 127},  {0, -127, 127}};
+  constexpr s32 kBiases[] = {0,           -0x4000,     -0x200000,   -0x3fffff,  -0x400000,
+                             -0x400001,   0x400000,    0x400001,    0x3ffff,    -0x40000000,
+                             -0x60000000, -0x60000080, -0x7fffffff, 0x7fffffff, 0x40000000};
+  test::for_each_kernel(kernels(), [&](const Kernel& kernel) {
+    for (const bool residual : {false, true}) {
+      for (const isize k : {1, 40, 255, 300}) {
+        Fixture fixture({.m = kernel.mr + 1,
+                         .n = kernel.nr + kernel.nr / 2,
+                         .taps = 1,
+                         .k = k,
+                         .fill = k > 100 ? Fill::minimum : Fill::random,
+                         .output = EpilogueS8::Output::s8,
+                         .residual = residual,
+                         .scales = ScaleKind::ties,
+                         .seed = static_cast<u64>(8000 + k)});
+        for (const f32 scale : {0x1p-24f, 0x1p-8f, 0.5f, -0x1p-8f, 0x1p-23f}) {
+          fixture.rescale(scale == 0x1p-23f ? 0 : k, scale);  // at last biases alone, just beyond ties
+          for (const Range& range : kRanges) {
+            for (const s32 bias : kBiases) {
+              INFO("residual ", residual, " k ", k, " scale ", scale, " zero point ", range.zero_point, " clamp ",
+                   range.clamp_min, " bias ", bias);
+              fixture.rebias(bias, range.zero_point, range.clamp_min, range.clamp_max);
+              CHECK(fixture.result(kernel) == fixture.expected());
+            }
           }
         }
       }

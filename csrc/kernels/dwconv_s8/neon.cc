@@ -1,6 +1,7 @@
 // ARMv8.0 NEON. Two products fit in s16 (128 * 127 * 2 = 32512): smull, smlal for a pair of taps, saddw, saddw2 into
 // s32. All taps of a 3x3 kernel would fit where a channel's sum of |w| is at most 255, but weights that are scaled by
 // channel have one of 127 in every channel, and of the real models' blocks of 8 channels none stays below the bound.
+// Three at a time, rows or columns of the kernel, pass it in about 1 % of the blocks of 16 channels.
 
 #include "kernels/simd_s8/neon.h"
 // after the vector

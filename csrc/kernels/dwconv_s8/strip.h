@@ -66,7 +66,8 @@ struct Relu {
     int32x4_t start[kVectors];
     float32x4_t minus[kVectors], scale[kVectors];  ///< minus = -2^23 * scale
     /// Whether the accumulators of all channels are small enough, |acc| < 2^22 and |acc * scale| < 2^15, and the scales
-    /// positive numbers. If not, or without `relu`, the starts are the biases and the rest is not used.
+    /// positive numbers. If not, or without `relu`, the starts are the biases and the rest is not used. A channel whose
+    /// result is the same for all accumulators it may have (dead ones may have huge biases) passes as 0 * acc + result.
     bool relu;
 
     Channels(const Block& block, int taps) {
@@ -74,23 +75,60 @@ struct Relu {
       const s32* bias = reinterpret_cast<const s32*>(block.block);
       const f32* scales = wanted ? block.args->epilogue.scale + block.channel : nullptr;
       const isize count = block.count;
-      uint32x4_t good = vdupq_n_u32(wanted ? ~0u : 0);
-      const float32x4_t products = vdupq_n_f32(128.0f * 127 * static_cast<f32>(taps));
+      const float32x4_t products = vdupq_n_f32(static_cast<f32>(largest_product(taps)));
+      float32x4_t least_scale = vdupq_n_f32(wanted ? 1 : 0), largest = vdupq_n_f32(0), largest_step = largest;
       WHIT_UNROLL for (int v = 0; v < kVectors; ++v) {
         scale[v] = vdupq_n_f32(1e-30f);  // of channels that do not exist: small enough for any accumulator
         start[v] = vld1q_s32(bias + 4 * v);
         if (!wanted || count <= 4 * v) continue;
         scale[v] = count >= 4 * v + 4 ? vld1q_f32(scales + 4 * v) : first_scales(scales + 4 * v, count - 4 * v);
         const float32x4_t bound = vaddq_f32(vabsq_f32(vcvtq_f32_s32(start[v])), products);
-        good = vandq_u32(good, vcgtq_f32(scale[v], vdupq_n_f32(0)));
-        good = vandq_u32(good, vcltq_f32(vmulq_f32(bound, scale[v]), vdupq_n_f32(32000)));
-        good = vandq_u32(good, vcltq_f32(bound, vdupq_n_f32(4000000)));
+        least_scale = vminq_f32(least_scale, scale[v]);  // these keep a NaN
+        largest = vmaxq_f32(largest, bound);
+        largest_step = vmaxq_f32(largest_step, vmulq_f32(bound, scale[v]));
       }
-      relu = vminvq_u32(good) != 0;
+      relu = vminvq_u32(small(least_scale, largest, largest_step)) != 0;
+      if (wanted && !relu && hold_constants(*block.relu, taps)) return;
       WHIT_UNROLL for (int v = 0; v < kVectors; ++v) {
         start[v] = vaddq_s32(start[v], vdupq_n_s32(relu ? kStart : 0));
         minus[v] = vmulq_f32(scale[v], vdupq_n_f32(-kPower));
       }
+    }
+
+   private:
+    /// What `taps` products add up to at most.
+    static s32 largest_product(int taps) { return 128 * 127 * taps; }
+
+    WHIT_INLINE static uint32x4_t small(float32x4_t least_scale, float32x4_t bound, float32x4_t step) {
+      const uint32x4_t bounded = vandq_u32(vcltq_f32(step, vdupq_n_f32(32000)), vcltq_f32(bound, vdupq_n_f32(4000000)));
+      return vandq_u32(bounded, vcgtq_f32(least_scale, vdupq_n_f32(0)));
+    }
+
+    /// If all channels that are not small have one result whatever the input, makes `relu` true and these constant.
+    [[gnu::noinline]] bool hold_constants(const Relu& relu_of, int taps) {
+      const int32x4_t products = vdupq_n_s32(largest_product(taps));
+      const int32x4_t limit = vdupq_n_s32(vgetq_lane_u8(relu_of.limit, 0));
+      // From the least to the largest accumulator every step is monotonic (a NaN becomes 0).
+      const auto result = [&](int32x4_t acc, float32x4_t factor) {
+        const int32x4_t rounded = vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(acc), factor));
+        return vminq_s32(vmaxq_s32(rounded, vdupq_n_s32(0)), limit);
+      };
+      Channels held = *this;
+      for (int v = 0; v < kVectors; ++v) {
+        const float32x4_t bound = vaddq_f32(vabsq_f32(vcvtq_f32_s32(start[v])), vcvtq_f32_s32(products));
+        const uint32x4_t good = small(scale[v], bound, vmulq_f32(bound, scale[v]));
+        const int32x4_t least = vqsubq_s32(start[v], products), largest = vqaddq_s32(start[v], products);
+        const int32x4_t first = result(least, scale[v]);
+        uint32x4_t constant = vceqq_s32(first, result(largest, scale[v]));
+        // Where one of the ends saturated, accumulators might wrap.
+        constant = vandq_u32(constant, vceqq_s32(vsubq_s32(largest, least), vaddq_s32(products, products)));
+        if (vminvq_u32(vorrq_u32(good, constant)) == 0) return false;
+        held.start[v] = vaddq_s32(vandq_s32(start[v], vreinterpretq_s32_u32(good)), vdupq_n_s32(kStart));
+        held.scale[v] = vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(scale[v]), good));
+        held.minus[v] = vbslq_f32(good, vmulq_f32(scale[v], vdupq_n_f32(-kPower)), vcvtq_f32_s32(first));
+      }
+      *this = held;
+      return relu = true;
     }
   };
 

@@ -17,6 +17,37 @@ constexpr Kernel kKernels[] = {
 #undef GEMM_S8_KERNEL
 };
 
+/// True if the sum of products of any s8 with weights j, j + 8, j + 16, j + 24 fits in s16, whatever j: of two groups
+/// of 16 of one column.
+bool is_mild(const u8* first, const u8* second) {
+  const auto magnitude = [](u8 x) { return std::abs(static_cast<s8>(x)); };
+  for (int j = 0; j < 8; ++j) {
+    if (magnitude(first[j]) + magnitude(first[j + 8]) + magnitude(second[j]) + magnitude(second[j + 8]) > 255)
+      return false;
+  }
+  return true;
+}
+
+/// The words of kernel.h of the columns 2 * pair and 2 * pair + 1 of a panel.
+void pack_mild(const u8* values, isize nr, isize groups, isize pair, u32* words) {
+  constexpr isize kGroup = 16;
+  constexpr u32 kEnd = 1;
+  u32 word = kEnd << 1 | static_cast<u32>(groups & 1);
+  isize bits = 1;
+  for (isize g = groups & 1; g < groups; g += 2) {
+    if (bits == 31) {
+      *words++ = word << 1 | kEnd;
+      word = kEnd;
+      bits = 0;
+    }
+    const u8* first = values + (g * nr + 2 * pair) * kGroup;
+    const u8* second = first + nr * kGroup;
+    word = word << 1 | (is_mild(first, second) && is_mild(first + kGroup, second + kGroup) ? 1 : 0);
+    ++bits;
+  }
+  *words = (word << 1 | kEnd) << (31 - bits);
+}
+
 /// Packs one panel; `columns` of its nr exist.
 void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, std::byte* packed) {
   const isize nr = kernel.nr, kr = kernel.kr, groups = ceil_div(rhs.k, kr);
@@ -24,7 +55,10 @@ void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, st
   u8* values = reinterpret_cast<u8*>(packed) + nr * static_cast<isize>(sizeof(s32));
   std::fill_n(bias, nr, 0);
   std::fill_n(values, rhs.taps * groups * kr * nr, static_cast<u8>(kernel.rhs_offset));
-  s64 largest = 0;
+  u32* mild = reinterpret_cast<u32*>(values + rhs.taps * groups * kr * nr);
+  const isize words = mild_words(kr, rhs.k);
+  f32* reach = reinterpret_cast<f32*>(mild + nr / 2 * words);
+  std::fill_n(reach, nr, 0.0f);
   for (isize column = 0; column < columns; ++column) {
     const s8* source = rhs.values + (n + column) * rhs.taps * rhs.k;
     u32 sum = 0;  // unsigned, since sums of s32 may wrap as the accumulators do
@@ -43,10 +77,9 @@ void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, st
     }
     const u32 start = rhs.bias ? static_cast<u32>(rhs.bias[n + column]) : 0;
     bias[column] = static_cast<s32>(start - static_cast<u32>(rhs.lhs_zero_point) * sum);
-    largest = std::max(largest, 128 * magnitude + std::abs(s64{bias[column]}));
+    reach[column] = static_cast<f32>(128 * magnitude);
   }
-  u8* end = values + rhs.taps * groups * kr * nr;
-  std::fill_n(reinterpret_cast<f32*>(end), kPanelTrailer / static_cast<isize>(sizeof(f32)), static_cast<f32>(largest));
+  for (isize pair = 0; words > 0 && pair < nr / 2; ++pair) pack_mild(values, nr, groups, pair, mild + pair * words);
 }
 
 }  // namespace
@@ -71,8 +104,9 @@ isize k_group(const Kernel& kernel) { return kernel.kr; }
 isize tile_rows(const Kernel& kernel) { return kernel.mr; }
 
 std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
-  const s64 column_bytes = s64{taps} * ceil_div(k, kernel.kr) * kernel.kr + s64{sizeof(s32)};
-  return allocation_bytes(ceil_div(n, kernel.nr), kernel.nr * column_bytes + kPanelTrailer);
+  const s64 column_bytes = s64{taps} * ceil_div(k, kernel.kr) * kernel.kr + s64{sizeof(s32) + sizeof(f32)};
+  const s64 mild_bytes = s64{kernel.nr / 2} * mild_words(kernel.kr, k) * s64{sizeof(u32)};
+  return allocation_bytes(ceil_div(n, kernel.nr), kernel.nr * column_bytes + mild_bytes);
 }
 
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin, isize n_end) {

@@ -16,10 +16,9 @@ struct Matrices {
   using Accumulators = Int[(R + 1) / 2][2 * C];
 
   template <int P, int C>
-  WHIT_INLINE static void start(Int (&acc)[P][C], const s32* bias, Int add) {
+  WHIT_INLINE static void start(Int (&acc)[P][C], const s32* from) {
     WHIT_UNROLL for (int c = 0; c < C; ++c) {
-      const int64x2_t pair_bits = vld1q_dup_s64(reinterpret_cast<const s64*>(bias + 2 * c));
-      const Int pair = vaddq_s32(vreinterpretq_s32_s64(pair_bits), add);
+      const Int pair = vreinterpretq_s32_s64(vld1q_dup_s64(reinterpret_cast<const s64*>(from + 2 * c)));
       WHIT_UNROLL for (int i = 0; i < P; ++i) acc[i][c] = pair;
     }
   }

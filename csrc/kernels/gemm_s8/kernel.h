@@ -3,14 +3,18 @@
 // zeros):
 //     s32 bias[nr]                                 less lhs_zero_point * sum of the column
 //     s8 rhs[taps][ceil(k / kr)][nr][kr]           plus rhs_offset, k padded with zeros
-//     f32 largest[16]                              16 times a bound of every |accumulator| of the panel
+//     u32 mild[mild_words()]                       if kr is 16, see there
+//     f32 reach[nr]                                128 * the sum of |column|: how far accumulators get from bias
 // A kernel with rhs_offset 128 reads its weights as u8 and takes 128 * (sum of the row) off the accumulators itself.
 
 #include "kernels/gemm_s8/gemm_s8.h"
 
 namespace whit::gemm_s8 {
 
-inline constexpr isize kPanelTrailer = 16 * sizeof(f32);
+/// Where kr is 16, a pair of columns has bits that are 1 for an odd number of groups, then, for every two groups (after
+/// the first one of an odd number), where sums of four products that are 8 k apart fit in s16. Words hold 31 bits from
+/// the top on, or what is left of them, and a 1 below. They are those of the first tap.
+constexpr isize mild_words(isize kr, isize k) { return kr == 16 ? ((k + kr - 1) / kr / 2 + 31) / 31 : 0; }
 
 /// Rows of a block are taken through the panels together, at most this many tiles.
 inline constexpr isize kMaxTilesPerBlock = 32;

@@ -18,9 +18,9 @@ struct Pairs {
   using Accumulators = Int[R][C];
 
   template <int R, int C>
-  WHIT_INLINE static void start(Int (&acc)[R][C], const s32* bias, Int add) {
+  WHIT_INLINE static void start(Int (&acc)[R][C], const s32* from) {
     WHIT_UNROLL for (int c = 0; c < C; ++c) {
-      const Int b = vaddq_s32(vld1q_s32(bias + 4 * c), add);
+      const Int b = vld1q_s32(from + 4 * c);
       WHIT_UNROLL for (int r = 0; r < R; ++r) acc[r][c] = b;
     }
   }

@@ -8,7 +8,8 @@
 //     row 2  q0 q1   q12  q13
 //     row 3  q0 q1   q14  q15
 //
-// The loop is assembly because nothing may be spilled: compilers know no way to keep all 16 registers occupied.
+// Where weights are small enough for four products to fit in s16 (see mild_words), vpadal is left out for every other
+// pair. The loop is assembly because nothing may be spilled: compilers know no way to keep all 16 registers occupied.
 
 #include "kernels/simd_s8/neon32.h"
 // after the vector
@@ -40,6 +41,17 @@ constexpr isize kGroupBytes = kPanelColumns * kGroup;
   "vpadal.s16 " acc0                           \
   ", q0\n"                                     \
   "vpadal.s16 " acc1 ", q6\n"
+#define WHIT_MILD_ROW32(lhs, step, acc0, acc1, add) \
+  "vld1.8 {d0-d3}, [" lhs "]" step                  \
+  "\n"                                              \
+  "vmull.s8 q6, d0, d4\n"                           \
+  "vmull.s8 q7, d0, d6\n"                           \
+  "vmlal.s8 q6, d1, d5\n"                           \
+  "vmlal.s8 q7, d1, d7\n"                           \
+  "vmlal.s8 q6, d2, d8\n"                           \
+  "vmlal.s8 q7, d2, d10\n"                          \
+  "vmlal.s8 q6, d3, d9\n"                           \
+  "vmlal.s8 q7, d3, d11\n" add acc0 ", q6\n" add acc1 ", q7\n"
 #define WHIT_ROW16(lhs, step, acc0, acc1, add) \
   "vld1.8 {d0-d1}, [" lhs "]" step             \
   "\n"                                         \
@@ -51,6 +63,7 @@ constexpr isize kGroupBytes = kPanelColumns * kGroup;
 #define WHIT_ROWS(row, add)                                                                                   \
   row("%[lhs]", ", %[stride]", "%q[a0]", "%q[a1]", add) row("%[lhs]", ", %[stride]", "%q[a2]", "%q[a3]", add) \
       row("%[lhs]", ", %[stride]", "%q[a4]", "%q[a5]", add) row("%[lhs]", ", %[back]", "%q[a6]", "%q[a7]", add)
+#define WHIT_ADD_LANES(i) "vpadd.i32 %e[a" i "], %e[a" i "], %f[a" i "]\n"
 #define WHIT_SCRATCH "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory"
 
 /// Adds `groups` groups of 16 k of one row to acc; lhs and rhs move behind them.
@@ -193,72 +206,174 @@ WHIT_INLINE void tile(const Args& args, const Epilogue& epilogue, isize m, isize
 }
 
 // --- rows that follow each other in memory, a whole tile, s8 out without hard_swish: nearly all of a real network
-// ------
 
 enum class Kind { general, clamp, residual };
 
 Kind kind_of(const Args& args) {
   const EpilogueS8& epilogue = args.epilogue;
-  if (args.lhs.offsets || args.k < kGroup || epilogue.output != EpilogueS8::Output::s8 ||
-      epilogue.activation != Activation::clamp)
+  if (args.lhs.offsets || args.k < kGroup || args.lhs.row_stride < kGroup ||
+      epilogue.output != EpilogueS8::Output::s8 || epilogue.activation != Activation::clamp)
     return Kind::general;
   if (!epilogue.residual) return Kind::clamp;
   return epilogue.residual_zero_point == static_cast<s8>(epilogue.residual_zero_point) ? Kind::residual : Kind::general;
 }
 
-/// What a tile needs besides its panel.
+/// What tiles of a panel need besides its values, for two columns of two rows at a time.
 struct Constants {
   explicit Constants(const Epilogue& epilogue)
-      : zero_point(vdupq_n_s16(static_cast<s16>(epilogue.spec.zero_point))),
-        minimum(vdupq_n_s8(epilogue.minimum)),
+      : minimum(vdupq_n_s8(epilogue.minimum)),
         maximum(vdupq_n_s8(epilogue.maximum)),
-        residual_zero_point(vdup_n_s8(static_cast<s8>(epilogue.spec.residual_zero_point))),
-        residual_scale(epilogue.spec.residual_scale) {}
-  int16x8_t zero_point;
+        residual_scale(vdupq_n_f32(epilogue.spec.residual_scale)),
+        residual_zero_point(vdup_n_s8(static_cast<s8>(epilogue.spec.residual_zero_point))) {
+    for (Pair& pair : pairs) {
+      pair.magic = vdupq_n_f32(12582912.0f);
+      pair.zero_point = vdupq_n_s16(static_cast<s16>(epilogue.spec.zero_point));
+    }
+  }
+
+  /// True if no result needs more than 16 bits before the zero point is added.
+  bool set_panel(const Epilogue& epilogue, isize n, const s8* panel, const f32* reach) {
+    const s32* bias = reinterpret_cast<const s32*>(panel);
+    const f32* scale = epilogue.spec.scale + n;
+    constexpr f32 kMost = 0x1.fp14f;
+    const f32 rest = epilogue.spec.residual ? kMost - 256.0f * __builtin_fabsf(epilogue.spec.residual_scale) : kMost;
+    bool small = true;
+    for (int c = 0; c < kPanelColumns; c += 2) {
+      const int32x2_t b = vld1_s32(bias + c);
+      const float32x2_t s = vld1_f32(scale + c), reaches = vld1_f32(reach + c);
+      pairs[c / 2].bias = vcombine_s32(b, b);
+      pairs[c / 2].scale = vcombine_f32(s, s);
+      const float32x2_t largest = vmul_f32(vadd_f32(reaches, vabs_f32(vcvt_f32_s32(b))), vabs_f32(s));
+      small = small && vget_lane_f32(largest, 0) <= rest && vget_lane_f32(largest, 1) <= rest;
+    }
+    return small;
+  }
+
+  struct Pair {  // of columns; loaded in this order
+    Int bias;
+    float32x4_t scale, magic;
+    int16x8_t zero_point;
+  };
+  Pair pairs[kPanelColumns / 2];
   int8x16_t minimum, maximum;
+  float32x4_t residual_scale;
   int8x8_t residual_zero_point;
-  f32 residual_scale;
 };
 
-/// Four rows, `stride` apart from `lhs` on, times the two columns at rhs: at least 16 k.
-WHIT_INLINE void four_rows(const s8* lhs, isize stride, isize k, const s8* rhs, int32x2_t (&sums)[4]) {
-  Int acc[4][2];
-  isize count = k / kGroup;
-  // The first products of an accumulator are stored (vpaddl), the others added (vpadal).
+/// Four rows, `stride` apart from `lhs` on, times the two columns at rhs, whose `words` words of bits are at `mild`.
+/// Rows 0 and 1, 2 and 3 have one vector of sums.
+WHIT_INLINE void four_rows(const s8* lhs, isize stride, const s8* rhs, const u32* mild, isize words, Int (&sums)[2]) {
+  Int a0, a1, a2, a3, a4, a5, a6, a7;
+  u32 bits = *mild++;
+  // The first products of an accumulator are stored (vpaddl), the others added (vpadal). A bit shifted out is in C; Z
+  // is set if it was the 1 that ends a word, so that HI is a bit of 1 and CC one of 0.
   __asm__ volatile(
       "vld1.8 {d4-d7}, [%[rhs]], %[next]\n"
-      "lsrs %[count], %[count], #1\n"
-      "bcc 2f\n"  // an even number of groups
+      "lsls %[bits], %[bits], #1\n"
+      "bcc 2f\n"
       WHIT_ROWS(WHIT_ROW16, "vpaddl.s16 ")
+      "lsls %[bits], %[bits], #1\n"
+      "beq 7f\n"
       "sub %[lhs], %[lhs], #16\n"
-      "beq 4f\n"
-      "b 1f\n"
+      "bcs 5f\n"
+      "b 6f\n"
       "2:\n"
+      "lsls %[bits], %[bits], #1\n"
       "vld1.8 {d8-d11}, [%[rhs]], %[next]\n"
+      "bcc 3f\n"
+      WHIT_ROWS(WHIT_MILD_ROW32, "vpaddl.s16 ")
+      "b 4f\n"
+      "3:\n"
       WHIT_ROWS(WHIT_ROW32, "vpaddl.s16 ")
-      "subs %[count], %[count], #1\n"
-      "beq 4f\n"
-      "1:\n"
+      "4:\n"
+      "lsls %[bits], %[bits], #1\n"
+      "bcc 6f\n"
+      "beq 7f\n"
+      "5:\n"
       "vld1.8 {d4-d7}, [%[rhs]], %[next]\n"
-      "subs %[count], %[count], #1\n"
+      "lsls %[bits], %[bits], #1\n"
+      "vld1.8 {d8-d11}, [%[rhs]], %[next]\n"
+      WHIT_ROWS(WHIT_MILD_ROW32, "vpadal.s16 ")
+      "bhi 5b\n"
+      "bcs 7f\n"
+      "6:\n"
+      "vld1.8 {d4-d7}, [%[rhs]], %[next]\n"
+      "lsls %[bits], %[bits], #1\n"
       "vld1.8 {d8-d11}, [%[rhs]], %[next]\n"
       WHIT_ROWS(WHIT_ROW32, "vpadal.s16 ")
-      "bne 1b\n"
-      "4:\n"
-      : [lhs] "+r"(lhs), [rhs] "+r"(rhs), [count] "+r"(count), [a0] "=&w"(acc[0][0]), [a1] "=&w"(acc[0][1]),
-        [a2] "=&w"(acc[1][0]), [a3] "=&w"(acc[1][1]), [a4] "=&w"(acc[2][0]), [a5] "=&w"(acc[2][1]),
-        [a6] "=&w"(acc[3][0]), [a7] "=&w"(acc[3][1])
+      "bhi 5b\n"
+      "bcc 6b\n"
+      "7:\n"
+      "subs %[words], %[words], #1\n"
+      "itt ne\n"
+      "ldrne %[bits], [%[mild]], #4\n"
+      "bne 4b\n"
+      WHIT_ADD_LANES("0") WHIT_ADD_LANES("1") WHIT_ADD_LANES("2") WHIT_ADD_LANES("3") WHIT_ADD_LANES("4")
+      WHIT_ADD_LANES("5") WHIT_ADD_LANES("6") WHIT_ADD_LANES("7")
+      "vpadd.i32 %e[a0], %e[a0], %e[a1]\n"
+      "vpadd.i32 %f[a0], %e[a2], %e[a3]\n"
+      "vpadd.i32 %e[a4], %e[a4], %e[a5]\n"
+      "vpadd.i32 %f[a4], %e[a6], %e[a7]\n"
+      : [lhs] "+r"(lhs), [rhs] "+r"(rhs), [bits] "+r"(bits), [mild] "+r"(mild), [words] "+r"(words),
+        [a0] "=&w"(a0), [a1] "=&w"(a1),
+        [a2] "=&w"(a2), [a3] "=&w"(a3), [a4] "=&w"(a4), [a5] "=&w"(a5),
+        [a6] "=&w"(a6), [a7] "=&w"(a7)
       : [stride] "r"(stride), [back] "r"(2 * kGroup - 3 * stride), [next] "r"(kGroupBytes)
       : WHIT_SCRATCH);
-  if (const isize rest = k % kGroup) {
-    const s8* rows[4] = {lhs, lhs + stride, lhs + 2 * stride, lhs + 3 * stride};
-    add_rest(acc, rows, rhs, rest);
-  }
-  add_lanes(acc, sums);
+  sums[0] = a0;
+  sums[1] = a4;
 }
 
-/// Panel times tiles of four rows from m on.
-template <Kind kKind>
+/// t + x * scale, with both roundings: VMLA is not fused.
+WHIT_INLINE float32x4_t add_scaled(float32x4_t t, float32x4_t x, float32x4_t scale) {
+  __asm__("vmla.f32 %q0, %q1, %q2" : "+w"(t) : "w"(x), "w"(scale));
+  return t;
+}
+
+/// Two columns of four rows, row by row: from their sums to s8, rounded. `residual` are those columns of its rows.
+template <Kind kKind, bool kSmall>
+WHIT_INLINE int8x8_t to_s8(const Constants& constants, int columns, const Int (&sums)[2], int8x8_t residual) {
+  float32x4_t t[2] = {vreinterpretq_f32_s32(sums[0]), vreinterpretq_f32_s32(sums[1])};
+  const Constants::Pair* pair = &constants.pairs[columns];
+  __asm__ volatile(
+      "vld1.32 {d0-d3}, [%[pair]]!\n"
+      "vadd.i32 %q[t0], %q[t0], q0\n"
+      "vadd.i32 %q[t1], %q[t1], q0\n"
+      "vcvt.f32.s32 %q[t0], %q[t0]\n"
+      "vcvt.f32.s32 %q[t1], %q[t1]\n"
+      "vmul.f32 %q[t0], %q[t0], q1\n"
+      "vmul.f32 %q[t1], %q[t1], q1\n"
+      : [t0] "+w"(t[0]), [t1] "+w"(t[1]), [pair] "+r"(pair)
+      :
+      : "q0", "q1", "memory");
+  if constexpr (kKind == Kind::residual) {
+    const int16x8_t x = vsubl_s8(residual, constants.residual_zero_point);
+    t[0] = add_scaled(t[0], vcvtq_f32_s32(vmovl_s16(vget_low_s16(x))), constants.residual_scale);
+    t[1] = add_scaled(t[1], vcvtq_f32_s32(vmovl_s16(vget_high_s16(x))), constants.residual_scale);
+  }
+  if constexpr (kSmall) {
+    // 1.5 * 2^23 - t has no bits below 1 and 16 low bits that count down from 0, which is all that |t| < 2^15 takes.
+    int8x8_t y;
+    __asm__ volatile(
+        "vld1.32 {d0-d3}, [%[pair]]\n"
+        "vsub.f32 %q[t0], q0, %q[t0]\n"
+        "vsub.f32 %q[t1], q0, %q[t1]\n"
+        "vuzp.16 %q[t0], %q[t1]\n"
+        "vqsub.s16 %q[t0], q1, %q[t0]\n"
+        "vqmovn.s16 %P[y], %q[t0]\n"
+        : [t0] "+w"(t[0]), [t1] "+w"(t[1]), [y] "=w"(y)
+        : [pair] "r"(pair)
+        : "q0", "q1", "memory");
+    return y;
+  } else {
+    const int16x8_t steps = vcombine_s16(vqmovn_s32(Vector::round(t[0])), vqmovn_s32(Vector::round(t[1])));
+    return vqmovn_s16(vqaddq_s16(steps, constants.pairs[columns].zero_point));
+  }
+}
+
+/// Panel times tiles of four rows from m on. Of the rows, whole groups of 16 values are read, beyond k for zeros in the
+/// panel.
+template <Kind kKind, bool kSmall>
 [[gnu::noinline]] void four_columns(const Args& args, const Constants& constants, isize m, isize tiles, isize n,
                                     const s8* panel) {
   const isize lhs_stride = args.lhs.row_stride, out_stride = args.out_stride;
@@ -267,41 +382,31 @@ template <Kind kKind>
   const s8* residual = kKind == Kind::residual ? args.epilogue.residual + m * residual_stride + n : nullptr;
   s8* out = static_cast<s8*>(args.out) + m * out_stride + n;
   const s8* rhs = panel + kPanelColumns * sizeof(s32);
-  const f32* scales = args.epilogue.scale + n;
+  const u32* mild = reinterpret_cast<const u32*>(rhs + (args.k + kGroup - 1) / kGroup * kGroupBytes);
+  const isize words = mild_words(kGroup, args.k);
   for (; tiles > 0; --tiles, lhs += 4 * lhs_stride) {
-    int32x2_t low[4], high[4];
-    four_rows(lhs, lhs_stride, args.k, rhs, low);
-    four_rows(lhs, lhs_stride, args.k, rhs + 2 * kGroup, high);
-    const Int bias = vld1q_s32(reinterpret_cast<const s32*>(panel));
-    const float32x4_t scale = vld1q_f32(scales);
-    float32x4_t t[4];
-    WHIT_UNROLL for (int r = 0; r < 4; ++r) t[r] =
-        vmulq_f32(vcvtq_f32_s32(vaddq_s32(bias, vcombine_s32(low[r], high[r]))), scale);
+    int8x8x2_t x = {};
+    int8x8_t y[2];
+    Int sums[2];
+    four_rows(lhs, lhs_stride, rhs, mild, words, sums);
     if constexpr (kKind == Kind::residual) {
       int32x2_t words[2] = {};
       load_word<0>(words[0], residual, residual_stride);
       load_word<1>(words[0], residual, residual_stride);
       load_word<0>(words[1], residual, residual_stride);
       load_word<1>(words[1], residual, residual_stride);
-      const float32x4_t residual_scale = vdupq_n_f32(constants.residual_scale);
-      WHIT_UNROLL for (int r = 0; r < 4; r += 2) {
-        const int16x8_t x = vsubl_s8(vreinterpret_s8_s32(words[r / 2]), constants.residual_zero_point);
-        const float32x4_t x0 = vcvtq_f32_s32(vmovl_s16(vget_low_s16(x))),
-                          x1 = vcvtq_f32_s32(vmovl_s16(vget_high_s16(x)));
-        t[r] = vaddq_f32(t[r], vmulq_f32(x0, residual_scale));
-        t[r + 1] = vaddq_f32(t[r + 1], vmulq_f32(x1, residual_scale));
-      }
+      const int16x4x2_t pairs = vuzp_s16(vreinterpret_s16_s32(words[0]), vreinterpret_s16_s32(words[1]));
+      x = {{vreinterpret_s8_s16(pairs.val[0]), vreinterpret_s8_s16(pairs.val[1])}};
     }
-    int8x8_t bytes[2];
-    WHIT_UNROLL for (int r = 0; r < 4; r += 2) {
-      const int16x8_t steps = vcombine_s16(vqmovn_s32(Vector::round(t[r])), vqmovn_s32(Vector::round(t[r + 1])));
-      bytes[r / 2] = vqmovn_s16(vqaddq_s16(steps, constants.zero_point));
-    }
-    const int8x16_t y = vminq_s8(vmaxq_s8(vcombine_s8(bytes[0], bytes[1]), constants.minimum), constants.maximum);
-    store_word<0>(out, vget_low_s8(y), out_stride);
-    store_word<1>(out, vget_low_s8(y), out_stride);
-    store_word<0>(out, vget_high_s8(y), out_stride);
-    store_word<1>(out, vget_high_s8(y), out_stride);
+    y[0] = to_s8<kKind, kSmall>(constants, 0, sums, x.val[0]);
+    four_rows(lhs, lhs_stride, rhs + 2 * kGroup, mild + words, words, sums);
+    y[1] = to_s8<kKind, kSmall>(constants, 1, sums, x.val[1]);
+    int8x16_t z = vminq_s8(vmaxq_s8(vcombine_s8(y[0], y[1]), constants.minimum), constants.maximum);
+    __asm__("vzip.16 %e0, %f0" : "+w"(z));
+    store_word<0>(out, vget_low_s8(z), out_stride);
+    store_word<1>(out, vget_low_s8(z), out_stride);
+    store_word<0>(out, vget_high_s8(z), out_stride);
+    store_word<1>(out, vget_high_s8(z), out_stride);
   }
 }
 
@@ -309,19 +414,23 @@ template <Kind kKind>
 
 void gemm_s8s8s32_4x4k16_neon32(const Args& args, isize m, isize rows, isize n, isize n_end) {
   const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
-  const Constants constants(epilogue);
+  Constants constants(epilogue);
   const Kind kind = kind_of(args);
   const isize stride = panel_bytes(kPanelColumns, kGroup, args.taps, args.k);
   const s8* panel = reinterpret_cast<const s8*>(args.packed) + n / kPanelColumns * stride;
+  // Where k is not whole groups, the values read beyond a row are those of the rows after it: the last tile has none.
+  const isize tiles = rows / kTileRows - (args.k % kGroup ? 1 : 0);
   for (; n < n_end; n += kPanelColumns, panel += stride) {
     const int columns = n_end - n < kPanelColumns ? static_cast<int>(n_end - n) : kPanelColumns;
     isize i = 0;
-    if (columns == kPanelColumns && kind != Kind::general) {
-      const isize tiles = rows / kTileRows;
-      if (kind == Kind::clamp)
-        four_columns<Kind::clamp>(args, constants, m, tiles, n, panel);
-      else
-        four_columns<Kind::residual>(args, constants, m, tiles, n, panel);
+    if (tiles > 0 && columns == kPanelColumns && kind != Kind::general) {
+      const f32* reach = reinterpret_cast<const f32*>(panel + stride) - kPanelColumns;
+      const bool small = constants.set_panel(epilogue, n, panel, reach);
+      const auto run = kind == Kind::clamp
+                           ? (small ? four_columns<Kind::clamp, true> : four_columns<Kind::clamp, false>)
+                       : small ? four_columns<Kind::residual, true>
+                               : four_columns<Kind::residual, false>;
+      run(args, constants, m, tiles, n, panel);
       i = tiles * kTileRows;
     }
     for (; i + kTileRows <= rows; i += kTileRows) tile<kTileRows>(args, epilogue, m + i, n, columns, panel);

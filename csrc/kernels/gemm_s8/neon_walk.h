@@ -4,7 +4,7 @@
 //
 //     kGroup                                   k side by side in a panel: 2, 4 or 8
 //     Accumulators<R, C>                       of R rows x C vectors of 4 columns, C 4 or 2
-//     start(acc, bias, add)                    bias[16] + add
+//     start(acc, from)                         from[16] in every row
 //     step(acc, x, rhs)                        8 k: x, and 128 bytes of a panel
 //     last_step(acc, x, rhs, count)            the first 1 to 7 of them; what follows these is multiplied by zeros
 //     sums(acc, sums[R][C])                    where Accumulators<R, C> are no such array themselves
@@ -74,7 +74,7 @@ struct Rows {
 struct Panel {
   const s8* values;
   isize n, columns, taps, k;
-  EpilogueForm form;
+  const EpilogueColumns* finish;  // of a kind other than general
   WHIT_INLINE isize groups() const { return taps * ((k + 7) / 8); }
 };
 
@@ -120,8 +120,8 @@ template <class Body, EpilogueKind kKind, int R, int C, Layout kLayout>
 WHIT_INLINE void tile(const Rows<kLayout>& rows, const Panel& panel, const NeonEpilogue& epilogue, isize m) {
   constexpr isize kBytesOf8 = 8 * kPanelColumns;
   typename Body::template Accumulators<R, C> acc;
-  const s32 add = kKind == EpilogueKind::general || panel.form == EpilogueForm::any ? 0 : kBiasBits;
-  Body::start(acc, reinterpret_cast<const s32*>(panel.values), vdupq_n_s32(add));
+  constexpr bool kGeneral = kKind == EpilogueKind::general;
+  Body::start(acc, kGeneral ? reinterpret_cast<const s32*>(panel.values) : panel.finish->start);
   const s8* rhs = panel.values + kPanelColumns * sizeof(s32);
   if constexpr (kLayout == Layout::interleaved) {
     const s8* lhs = rows.base;
@@ -146,16 +146,16 @@ WHIT_INLINE void tile(const Rows<kLayout>& rows, const Panel& panel, const NeonE
     } while (kLayout == Layout::indirect && ++t < panel.taps);
   }
   const Consecutive out_rows{m};
-  if constexpr (kKind == EpilogueKind::general) {
+  if constexpr (kGeneral) {
     s32 sums[R * kPanelColumns];
     store_sums<Body, R, C>(acc, sums);
     finish_sums(epilogue, sums, R, m, panel.n, panel.columns);
   } else if constexpr (std::is_same_v<decltype(acc), Int[R][C]>) {
-    finish<kKind>(epilogue, panel.form, acc, out_rows, panel.n);
+    finish<kKind>(epilogue, *panel.finish, acc, out_rows, panel.n);
   } else {
     Int sums[R][C];
     Body::sums(acc, sums);
-    finish<kKind>(epilogue, panel.form, sums, out_rows, panel.n);
+    finish<kKind>(epilogue, *panel.finish, sums, out_rows, panel.n);
   }
 }
 
@@ -215,11 +215,14 @@ void walk_panels(const Args& args, const Rows<kLayout>& rows, const NeonEpilogue
   for (; n < n_end; n += kPanelColumns, values += stride) {
     const isize columns = n_end - n < kPanelColumns ? n_end - n : kPanelColumns;
     const auto times_rows = [&]<EpilogueKind kEpilogue, int C>() {
-      const EpilogueForm form = kEpilogue == EpilogueKind::general
-                                    ? EpilogueForm::any
-                                    : epilogue.form(*panel_largest(values, stride), n, columns);
-      panel_times_rows<Body, kEpilogue, C>(rows, Panel{values, n, columns, args.taps, args.k, form}, epilogue, m,
-                                           m_end);
+      Panel panel{values, n, columns, args.taps, args.k, nullptr};
+      EpilogueColumns finish;
+      if constexpr (kEpilogue != EpilogueKind::general) {
+        const s8* reach = values + stride - kPanelColumns * sizeof(f32);
+        epilogue.columns(reinterpret_cast<const s32*>(values), reinterpret_cast<const f32*>(reach), n, columns, finish);
+        panel.finish = &finish;
+      }
+      panel_times_rows<Body, kEpilogue, C>(rows, panel, epilogue, m, m_end);
     };
     if (columns == 16) {
       times_rows.template operator()<kKind, 4>();

@@ -14,12 +14,8 @@ namespace whit::gemm_s8 {
 namespace {
 
 WHIT_INLINE isize panel_bytes(isize nr, isize kr, isize taps, isize k) {
-  return nr * static_cast<isize>(sizeof(s32)) + taps * ((k + kr - 1) / kr) * kr * nr + kPanelTrailer;
-}
-
-/// The largest |accumulator| of a panel of so many bytes.
-WHIT_INLINE const f32* panel_largest(const s8* panel, isize bytes) {
-  return reinterpret_cast<const f32*>(panel + bytes - kPanelTrailer);
+  return nr * static_cast<isize>(sizeof(s32) + sizeof(f32)) + taps * ((k + kr - 1) / kr) * kr * nr +
+         nr / 2 * mild_words(kr, k) * static_cast<isize>(sizeof(u32));
 }
 
 /// The k bytes of row i, tap t.

@@ -20,7 +20,7 @@ enum class EpilogueKind {
 /// How the first two kinds get from accumulators to bytes, which depends on the panel as well.
 enum class EpilogueForm : s32 {
   any,          ///< by conversions, from plain accumulators
-  small,        ///< by additions, from accumulators in biased form that form() allows it for
+  small,        ///< by additions, from accumulators in biased form
   small_whole,  ///< the same where s8 is all of the clamp and the zero point can be part of what rounds
 };
 
@@ -55,36 +55,72 @@ WHIT_INLINE void with_kind(EpilogueKind kind, Body body) {
   }
 }
 
-/// An Epilogue and its constants in registers' form, so that using one is a load.
+/// Constants of an epilogue in registers' form, so that using one is a load.
+struct EpilogueConstants {
+  float32x4_t rounding;  ///< kBias + the zero point, which if even leaves ties their direction
+  int16x8_t zero_points;
+  int8x16_t minima, maxima, residual_zero_points;
+  int16x8_t residual_offsets;
+};
+
+/// What up to 16 columns of one of the first two kinds are finished with.
+struct EpilogueColumns {
+  EpilogueForm form;
+  alignas(16) s32 start[16];  ///< what their accumulators start from
+  alignas(16) f32 zero[16];   ///< of a form other than any: what stands for an accumulator of 0
+  alignas(16) f32 scale[16];
+  EpilogueConstants constants;  ///< here, where a tile loads what its form needs, which is better than spilling it
+};
+
+/// An Epilogue and its constants.
 struct NeonEpilogue : Epilogue {
   NeonEpilogue(const EpilogueS8& epilogue, void* output, isize stride)
       : Epilogue(epilogue, output, stride),
-        rounding(vdupq_n_f32(kBias + static_cast<f32>(epilogue.zero_point))),
         is_whole(minimum == -128 && maximum == 127 && epilogue.zero_point % 2 == 0),
-        zero_points(vdupq_n_s16(static_cast<s16>(epilogue.zero_point))),
-        minima(vdupq_n_s8(minimum)),
-        maxima(vdupq_n_s8(maximum)),
-        residual_zero_points(vdupq_n_s8(static_cast<s8>(epilogue.residual_zero_point))),
-        residual_offsets(vdupq_n_s16(static_cast<s16>(kResidualOffset - epilogue.residual_zero_point))) {}
+        constants{.rounding = vdupq_n_f32(kBias + static_cast<f32>(epilogue.zero_point)),
+                  .zero_points = vdupq_n_s16(static_cast<s16>(epilogue.zero_point)),
+                  .minima = vdupq_n_s8(minimum),
+                  .maxima = vdupq_n_s8(maximum),
+                  .residual_zero_points = vdupq_n_s8(static_cast<s8>(epilogue.residual_zero_point)),
+                  .residual_offsets = vdupq_n_s16(static_cast<s16>(kResidualOffset - epilogue.residual_zero_point))} {}
 
   /// Makes a residual less its zero point positive.
   static constexpr s16 kResidualOffset = 256;
 
-  /// The form for columns [n, n + columns), columns a multiple of 4, with accumulators up to `largest`: small if they
-  /// stay below 2^15 in steps of the output, whatever the residual.
-  EpilogueForm form(f32 largest, isize n, isize columns) const {
-    float32x4_t scale = vdupq_n_f32(0);
-    for (isize i = 0; i < columns; i += 4) scale = vmaxq_f32(scale, vabsq_f32(vld1q_f32(spec.scale + n + i)));
+  /// For columns [n, n + count), count a multiple of 4, with accumulators up to reach[i] from bias[i].
+  [[gnu::noinline]] void columns(const s32* bias, const f32* reach, isize n, isize count, EpilogueColumns& out) const {
+    // Where outputs are not negative, a column that never is positive may as well be 0 * scale. Training leaves such
+    // columns with a bias far beyond the others. (At least -1.5 * 2^30: the accumulators do not wrap.)
+    const float32x4_t dead_from = vdupq_n_f32(!spec.residual && spec.clamp_min >= 0 ? -0x1.8p30f : 0x1p31f);
+    const float32x4_t limit = vdupq_n_f32(0x1p22f), nothing = vdupq_n_f32(0);
     const f32 residual = spec.residual ? 255 * __builtin_fabsf(spec.residual_scale) : 0;
-    if (!(largest < 0x1p22f && largest * vmaxvq_f32(scale) + residual < 32000)) return EpilogueForm::any;
-    return is_whole ? EpilogueForm::small_whole : EpilogueForm::small;
+    const float32x4_t most_steps = vdupq_n_f32(32000 - residual);
+    uint32x4_t small = vdupq_n_u32(~0u);
+    for (isize i = 0; i < count; i += 4) {
+      const float32x4_t far = vld1q_f32(reach + i), given_scale = vld1q_f32(spec.scale + n + i);
+      const int32x4_t given = vld1q_s32(bias + i);
+      const float32x4_t about = vcvtq_f32_s32(given);
+      const uint32x4_t near = vcltq_f32(far, limit);
+      const uint32x4_t negative = vandq_u32(vcgeq_f32(about, dead_from), vcleq_f32(vaddq_f32(about, far), nothing));
+      const uint32x4_t dead = vandq_u32(vandq_u32(near, negative), vcgeq_f32(given_scale, nothing));
+      const float32x4_t start = vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(about), dead));
+      const float32x4_t scale = vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(given_scale), dead));
+      const float32x4_t steps = vmulq_f32(vaddq_f32(vabsq_f32(start), far), vabsq_f32(scale));
+      small = vandq_u32(vandq_u32(small, near), vandq_u32(vcaleq_f32(start, limit), vcltq_f32(steps, most_steps)));
+      vst1q_s32(out.start + i, vbicq_s32(given, vreinterpretq_s32_u32(dead)));
+      vst1q_f32(out.zero + i, vsubq_f32(vdupq_n_f32(kBias), start));
+      vst1q_f32(out.scale + i, scale);
+    }
+    out.constants = constants;
+    out.form = EpilogueForm::any;
+    if (vminvq_u32(small)) {
+      out.form = is_whole ? EpilogueForm::small_whole : EpilogueForm::small;
+      for (isize i = 0; i < count; i += 4) vst1q_s32(out.start + i, vdupq_n_s32(kBiasBits));
+    }
   }
 
-  float32x4_t rounding;  // kBias + the zero point, which if even leaves ties their direction
   bool is_whole;
-  int16x8_t zero_points;
-  int8x16_t minima, maxima, residual_zero_points;
-  int16x8_t residual_offsets;
+  EpilogueConstants constants;
 };
 
 /// Stores part kPart of the bytes, where a part is C vectors of 4.
@@ -118,25 +154,24 @@ WHIT_INLINE int8x16_t load_vectors(const s8* p) {
   }
 }
 
-WHIT_INLINE float32x4_t unbias(int32x4_t x, f32 bias) { return vsubq_f32(vreinterpretq_f32_s32(x), vdupq_n_f32(bias)); }
-
 /// One row of C vectors to t, as f32 in steps of the output.
 template <EpilogueKind kKind, EpilogueForm kForm, int C>
-WHIT_INLINE void scale_row(const NeonEpilogue& epilogue, const int32x4_t (&acc)[C], const float32x4_t (&scale)[C],
-                           isize row, isize n, float32x4_t (&t)[C]) {
+WHIT_INLINE void scale_row(const NeonEpilogue& epilogue, const EpilogueConstants& constants, const int32x4_t (&acc)[C],
+                           const float32x4_t (&zero)[C], const float32x4_t (&scale)[C], isize row, isize n,
+                           float32x4_t (&t)[C]) {
   constexpr bool kSmall = kForm != EpilogueForm::any;
   WHIT_UNROLL for (int c = 0; c < C; ++c) t[c] =
-      vmulq_f32(kSmall ? unbias(acc[c], kBias) : vcvtq_f32_s32(acc[c]), scale[c]);
+      vmulq_f32(kSmall ? vsubq_f32(vreinterpretq_f32_s32(acc[c]), zero[c]) : vcvtq_f32_s32(acc[c]), scale[c]);
   if constexpr (kKind == EpilogueKind::residual) {
     const EpilogueS8& spec = epilogue.spec;
     const int8x16_t x = load_vectors<C>(spec.residual + row * spec.residual_stride + n);
     int16x8_t low, high;
     if constexpr (kSmall) {
-      low = vaddw_s8(epilogue.residual_offsets, vget_low_s8(x));
-      high = vaddw_high_s8(epilogue.residual_offsets, x);
+      low = vaddw_s8(constants.residual_offsets, vget_low_s8(x));
+      high = vaddw_high_s8(constants.residual_offsets, x);
     } else {
-      low = vsubl_s8(vget_low_s8(x), vget_low_s8(epilogue.residual_zero_points));
-      high = vsubl_high_s8(x, epilogue.residual_zero_points);
+      low = vsubl_s8(vget_low_s8(x), vget_low_s8(constants.residual_zero_points));
+      high = vsubl_high_s8(x, constants.residual_zero_points);
     }
     WHIT_UNROLL for (int c = 0; c < C; ++c) {
       const int16x8_t half = c < 2 ? low : high;
@@ -144,7 +179,7 @@ WHIT_INLINE void scale_row(const NeonEpilogue& epilogue, const int32x4_t (&acc)[
       if constexpr (kSmall) {
         const int16x8_t upper = vdupq_n_s16(kBiasBits >> 16);
         const int16x8_t biased = c % 2 ? vzip2q_s16(half, upper) : vzip1q_s16(half, upper);
-        value = unbias(vreinterpretq_s32_s16(biased), kBias + NeonEpilogue::kResidualOffset);
+        value = vsubq_f32(vreinterpretq_f32_s16(biased), vdupq_n_f32(kBias + NeonEpilogue::kResidualOffset));
       } else {
         value = vcvtq_f32_s32(c % 2 ? vmovl_high_s16(half) : vmovl_s16(vget_low_s16(half)));
       }
@@ -155,11 +190,11 @@ WHIT_INLINE void scale_row(const NeonEpilogue& epilogue, const int32x4_t (&acc)[
 
 /// Rounds and narrows. FCVTNS and the narrowing steps saturate.
 template <EpilogueForm kForm>
-WHIT_INLINE int8x16_t to_bytes(const NeonEpilogue& epilogue, float32x4_t t0, float32x4_t t1, float32x4_t t2,
+WHIT_INLINE int8x16_t to_bytes(const EpilogueConstants& constants, float32x4_t t0, float32x4_t t1, float32x4_t t2,
                                float32x4_t t3) {
   int16x8_t low, high;
   if constexpr (kForm != EpilogueForm::any) {
-    const float32x4_t bias = kForm == EpilogueForm::small_whole ? epilogue.rounding : vdupq_n_f32(kBias);
+    const float32x4_t bias = kForm == EpilogueForm::small_whole ? constants.rounding : vdupq_n_f32(kBias);
     const auto low_bits = [bias](float32x4_t a, float32x4_t b) {
       return vuzp1q_s16(vreinterpretq_s16_f32(vaddq_f32(a, bias)), vreinterpretq_s16_f32(vaddq_f32(b, bias)));
     };
@@ -170,15 +205,16 @@ WHIT_INLINE int8x16_t to_bytes(const NeonEpilogue& epilogue, float32x4_t t0, flo
     high = vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(t2)), vcvtnq_s32_f32(t3));
   }
   if constexpr (kForm == EpilogueForm::small_whole) return vqmovn_high_s16(vqmovn_s16(low), high);
-  const int8x8_t bytes = vqmovn_s16(vqaddq_s16(low, epilogue.zero_points));
-  const int8x16_t all = vqmovn_high_s16(bytes, vqaddq_s16(high, epilogue.zero_points));
-  return vminq_s8(vmaxq_s8(all, epilogue.minima), epilogue.maxima);
+  const int8x8_t bytes = vqmovn_s16(vqaddq_s16(low, constants.zero_points));
+  const int8x16_t all = vqmovn_high_s16(bytes, vqaddq_s16(high, constants.zero_points));
+  return vminq_s8(vmaxq_s8(all, constants.minima), constants.maxima);
 }
 
 /// Rows kFirst and on, as many at a time as fill 16 bytes. Recursion instead of a loop, so that compilers see constant
 /// indices from the start and leave the accumulators in registers.
 template <EpilogueKind kKind, EpilogueForm kForm, int kFirst, int R, int C, class Rows>
-WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const int32x4_t (&acc)[R][C], const float32x4_t (&scale)[C],
+WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const EpilogueConstants& constants,
+                             const int32x4_t (&acc)[R][C], const float32x4_t (&zero)[C], const float32x4_t (&scale)[C],
                              const Rows& rows, isize n) {
   constexpr int kGroup = C >= 3 ? 1 : 4 / C, kLast = R - 1;
   float32x4_t t[4 / C + 1][C];
@@ -186,7 +222,7 @@ WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const int32x4_t (&acc
     if constexpr (kRow < kGroup) {
       if (kFirst + kRow <= kLast && rows.has(kFirst + kRow)) {
         constexpr int r = kFirst + kRow <= kLast ? kFirst + kRow : kLast;
-        scale_row<kKind, kForm>(epilogue, acc[r], scale, rows[r], n, t[kRow]);
+        scale_row<kKind, kForm>(epilogue, constants, acc[r], zero, scale, rows[r], n, t[kRow]);
       } else {
         WHIT_UNROLL for (int c = 0; c < C; ++c) t[kRow][c] = vdupq_n_f32(0);
       }
@@ -198,9 +234,9 @@ WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const int32x4_t (&acc
   scale_one.template operator()<3>();
   int8x16_t bytes;
   if constexpr (C >= 3) {
-    bytes = to_bytes<kForm>(epilogue, t[0][0], t[0][1], t[0][2], t[0][C - 1]);
+    bytes = to_bytes<kForm>(constants, t[0][0], t[0][1], t[0][2], t[0][C - 1]);
   } else {
-    bytes = to_bytes<kForm>(epilogue, t[0][0], t[1 / C][1 % C], t[2 / C][0], t[3 / C][3 % C]);
+    bytes = to_bytes<kForm>(constants, t[0][0], t[1 / C][1 % C], t[2 / C][0], t[3 / C][3 % C]);
   }
   const auto store_one = [&]<int kRow>() {
     if constexpr (kRow < kGroup && kFirst + kRow <= kLast) {
@@ -213,24 +249,28 @@ WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const int32x4_t (&acc
   store_one.template operator()<2>();
   store_one.template operator()<3>();
   keep_order();
-  if constexpr (kFirst + kGroup < R) finish_rows<kKind, kForm, kFirst + kGroup>(epilogue, acc, scale, rows, n);
+  if constexpr (kFirst + kGroup < R)
+    finish_rows<kKind, kForm, kFirst + kGroup>(epilogue, constants, acc, zero, scale, rows, n);
 }
 
-/// finish() of epilogue.h for accumulators of a known kind other than general, in the form that the epilogue is in. C
-/// is at most 4 and the last vector is whole.
+/// finish() of epilogue.h for a kind other than general. C is at most 4 and the last vector is whole.
 template <EpilogueKind kKind, int R, int C, class Rows>
-WHIT_INLINE void finish(const NeonEpilogue& epilogue, EpilogueForm form, int32x4_t (&acc)[R][C], const Rows& rows,
-                        isize n) {
+WHIT_INLINE void finish(const NeonEpilogue& epilogue, const EpilogueColumns& columns, int32x4_t (&acc)[R][C],
+                        const Rows& rows, isize n) {
   static_assert(kKind != EpilogueKind::general && C <= 4);
   WHIT_UNROLL for (int r = 0; r < R; ++r) { WHIT_UNROLL for (int c = 0; c < C; ++c) Vector::settle(acc[r][c]); }
-  float32x4_t scale[C];
-  WHIT_UNROLL for (int c = 0; c < C; ++c) scale[c] = vld1q_f32(epilogue.spec.scale + n + c * 4);
-  if (form == EpilogueForm::small_whole) {
-    finish_rows<kKind, EpilogueForm::small_whole, 0>(epilogue, acc, scale, rows, n);
-  } else if (form == EpilogueForm::small) {
-    finish_rows<kKind, EpilogueForm::small, 0>(epilogue, acc, scale, rows, n);
+  const EpilogueConstants constants = columns.constants;
+  float32x4_t zero[C], scale[C];
+  WHIT_UNROLL for (int c = 0; c < C; ++c) {
+    zero[c] = vld1q_f32(columns.zero + c * 4);
+    scale[c] = vld1q_f32(columns.scale + c * 4);
+  }
+  if (columns.form == EpilogueForm::small_whole) {
+    finish_rows<kKind, EpilogueForm::small_whole, 0>(epilogue, constants, acc, zero, scale, rows, n);
+  } else if (columns.form == EpilogueForm::small) {
+    finish_rows<kKind, EpilogueForm::small, 0>(epilogue, constants, acc, zero, scale, rows, n);
   } else {
-    finish_rows<kKind, EpilogueForm::any, 0>(epilogue, acc, scale, rows, n);
+    finish_rows<kKind, EpilogueForm::any, 0>(epilogue, constants, acc, zero, scale, rows, n);
   }
 }
 
