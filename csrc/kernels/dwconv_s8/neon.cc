@@ -113,10 +113,8 @@ struct Square3 {
   using Channels = Relu::Channels<4>;
 
   template <int T>
-  static bool strip(const Block& block) {
-    const Channels channels(block, 9);
+  static void strip(const Block& block, const Channels& channels) {
     channels.relu ? walk<T, true>(block, channels) : walk<T, false>(block, channels);
-    return channels.relu;
   }
 
   template <int T, bool kRelu>
@@ -205,10 +203,8 @@ struct Square5 {
   using Channels = Relu::Channels<4>;
 
   template <int>
-  static bool strip(const Block& block) {
-    const Channels channels(block, 25);
+  static void strip(const Block& block, const Channels& channels) {
     channels.relu ? walk<true>(block, channels) : walk<false>(block, channels);
-    return channels.relu;
   }
 
   template <bool kRelu>

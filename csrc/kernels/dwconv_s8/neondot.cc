@@ -13,6 +13,12 @@ using Int = Vector::Int;
 
 constexpr int kChannels = 8;
 
+/// As an instruction: around the intrinsic compilers copy accumulators from register to register.
+WHIT_INLINE Int dot(Int acc, int8x16_t x, int8x16_t w) {
+  __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(acc) : "w"(x), "w"(w));
+  return acc;
+}
+
 /// K x K taps at stride S, up to kMaxRows output rows together. K interleaved columns of input live in registers; every
 /// step of one output column loads the S columns that are new.
 template <int K, int S, int kMaxRows>
@@ -22,20 +28,20 @@ struct Square {
   static constexpr int kVectorBytes = kChannels * 4;
   static constexpr int kBlockBytes = kVectorBytes * (1 + K * kGroups * kMaxRows);
 
+  using Channels = Relu::Channels<2>;
+
   /// For 5x5, whose code is long, both kinds of results share it.
   template <int T>
-  static bool strip(const Block& block) {
-    const Relu::Channels<2> channels(block, K * K);
+  static void strip(const Block& block, const Channels& channels) {
     if (K == 3 && !channels.relu) {
       walk<T, false>(block, channels);
     } else {
       walk<T, true>(block, channels);
     }
-    return channels.relu;
   }
 
   template <int T, bool kRelu>
-  static void walk(const Block& block, const Relu::Channels<2>& channels) {
+  static void walk(const Block& block, const Channels& channels) {
     constexpr int R = (T - 1) * S + K, G = (R + 3) / 4;
     using Column = int8x16_t[G][2];
     const bool is_relu = K == 3 ? kRelu : channels.relu;
@@ -45,7 +51,7 @@ struct Square {
     const s8* const* in = block.in;
     const s8* weights = block.block + kVectorBytes;
     s8* out = block.out;
-    const Relu::Channels<2>* values[T];  // a pointer for each row, so that none gets a copy of another one's registers
+    const Channels* values[T];  // a pointer for each row, so that none gets a copy of another one's registers
     WHIT_UNROLL for (int t = 0; t < T; ++t) values[t] = &channels;
 
     const auto load = [&](Column& x) __attribute__((always_inline)) {
@@ -62,13 +68,24 @@ struct Square {
       in += R;
     };
 
+    // 3x3 keeps its weights in registers. What they were loaded from is hidden, or compilers would load them again.
+    constexpr int kWeights = K == 3 ? K * kGroups * kMaxRows : 0;
+    int8x16_t w[kWeights + 1][2];
+    WHIT_UNROLL for (int i = 0; i < kWeights; ++i) {
+      WHIT_UNROLL for (int v = 0; v < 2; ++v) {
+        int8x16_t kept = vld1q_s8(weights + kVectorBytes * i + 16 * v);
+        __asm__("" : "+w"(kept));
+        w[i][v] = kept;
+      }
+    }
+
     Column x[K];  // a ring
     WHIT_UNROLL for (int j = 0; j < K - S; ++j) load(x[j]);
     int column = 0;
     const auto step = [&]<int kFirst>() __attribute__((always_inline)) {
       WHIT_UNROLL for (int j = K - S; j < K; ++j) load(x[(kFirst + j) % K]);
       WHIT_UNROLL for (int t = 0; t < T; ++t) forget(values[t]);
-      if (K > 3) forget(weights);  // else they stay in registers
+      if (K > 3) forget(weights);
       Int acc[T][2];
       WHIT_UNROLL for (int t = 0; t < T; ++t) {
         acc[t][0] = values[t]->start[0];
@@ -78,9 +95,10 @@ struct Square {
         WHIT_UNROLL for (int group = 0; group < G; ++group) {
           WHIT_UNROLL for (int t = 0; t < T; ++t) {
             if (4 * group + 3 < t * S || 4 * group >= t * S + K) continue;
-            const s8* p = weights + kVectorBytes * ((j * kGroups + group) * kMaxRows + t);
-            acc[t][0] = vdotq_s32(acc[t][0], x[(kFirst + j) % K][group][0], vld1q_s8(p));
-            acc[t][1] = vdotq_s32(acc[t][1], x[(kFirst + j) % K][group][1], vld1q_s8(p + 16));
+            const int i = (j * kGroups + group) * kMaxRows + t;
+            WHIT_UNROLL for (int v = 0; v < 2; ++v) acc[t][v] =
+                dot(acc[t][v], x[(kFirst + j) % K][group][v],
+                    K == 3 ? w[i % (kWeights + 1)][v] : vld1q_s8(weights + kVectorBytes * i + 16 * v));
           }
         }
         if (K > 3) keep_order();

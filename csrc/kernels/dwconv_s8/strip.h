@@ -3,7 +3,7 @@
 // convolution that ends in relu or relu6. Include simd_s8/neon.h before.
 //
 // A strip is T output rows by at most kStripColumns columns. Where its input pixels begin (the padding's pixel outside
-// of the image) is looked up once for all its channels, so the loops below know no borders. Then, block by block of
+// of the image) is looked up once for up to kSpan channels, so the loops below know no borders. Then, block by block of
 // kLanes channels, Kernel::strip() walks along the columns.
 
 #include "kernels/dwconv_s8/taps.h"
@@ -13,6 +13,7 @@ namespace whit::dwconv_s8 {
 namespace {
 
 constexpr int kStripColumns = 16;
+constexpr int kSpan = 256;  // channels whose constants are derived once for all rows
 
 WHIT_INLINE isize least(isize a, isize b) { return a < b ? a : b; }
 
@@ -25,16 +26,14 @@ WHIT_INLINE void forget(const T*& p) {
 
 struct Relu;
 
-/// A block of a strip. Kernel::strip() puts pixel (t, x) of its results to out + t * out_row + x * out_step in s8 and
-/// returns true, if there is a Relu and it serves the channels, or else the sums to sums + (t * kStripColumns + x) *
-/// kLanes.
+/// A block of a strip. Kernel::strip(), given the block's Relu::Channels, puts pixel (t, x) of its results to
+/// out + t * out_row + x * out_step in s8 if they have `relu`, or else the sums to
+/// sums + (t * kStripColumns + x) * kLanes.
 struct Block {
-  const Args* args;
   const Relu* relu;  ///< null: another epilogue
   const s8* block;
   const s8* const* in;  ///< [columns][rows of input]
   isize in_channel;     ///< to be added to every pixel
-  isize channel, count;
   int columns;
   s8* out;
   isize out_step, out_row;
@@ -70,11 +69,10 @@ struct Relu {
     /// result is the same for all accumulators it may have (dead ones may have huge biases) passes as 0 * acc + result.
     bool relu;
 
-    Channels(const Block& block, int taps) {
-      const bool wanted = block.relu != nullptr;
-      const s32* bias = reinterpret_cast<const s32*>(block.block);
-      const f32* scales = wanted ? block.args->epilogue.scale + block.channel : nullptr;
-      const isize count = block.count;
+    Channels() = default;
+    /// Of `count` channels with these biases, padded, and scales (not read where `relu_of` is null).
+    Channels(const Relu* relu_of, const s32* bias, const f32* scales, isize count, int taps) {
+      const bool wanted = relu_of != nullptr;
       const float32x4_t products = vdupq_n_f32(static_cast<f32>(largest_product(taps)));
       float32x4_t least_scale = vdupq_n_f32(wanted ? 1 : 0), largest = vdupq_n_f32(0), largest_step = largest;
       WHIT_UNROLL for (int v = 0; v < kVectors; ++v) {
@@ -88,7 +86,7 @@ struct Relu {
         largest_step = vmaxq_f32(largest_step, vmulq_f32(bound, scale[v]));
       }
       relu = vminvq_u32(small(least_scale, largest, largest_step)) != 0;
-      if (wanted && !relu && hold_constants(*block.relu, taps)) return;
+      if (wanted && !relu && hold_constants(*relu_of, taps)) return;
       WHIT_UNROLL for (int v = 0; v < kVectors; ++v) {
         start[v] = vaddq_s32(start[v], vdupq_n_s32(relu ? kStart : 0));
         minus[v] = vmulq_f32(scale[v], vdupq_n_f32(-kPower));
@@ -222,9 +220,11 @@ WHIT_INLINE int8x8_t finish_relu(const Relu& relu, const s32* sums, const float3
 }
 
 /// Runs Kernel: kSize, kStride, kLanes, kStep (columns computed together; those after the last one are scratch), kRows
-/// (output rows of a strip), and bool strip<T>(const Block&) for T rows of it.
+/// (output rows of a strip), Channels (a Relu::Channels), and strip<T>(const Block&, const Channels&) for T rows of it.
 template <class Kernel>
 struct Strips {
+  using Channels = typename Kernel::Channels;
+
   static constexpr int kColumns = (kStripColumns + Kernel::kStep - 1) * Kernel::kStride + Kernel::kSize;
 
   template <int T>
@@ -258,12 +258,12 @@ struct Strips {
 
   /// The last few channels of all pixels of a strip go through here, since no byte beside them may be touched.
   template <int T>
-  static bool tail(Block block, int in_columns) {
+  static void tail(Block block, const Channels& channels, int in_columns, isize count) {
     constexpr int R = in_rows<T>(), L = Kernel::kLanes;
     s8 in[kColumns * R][L] = {};
     const s8* pointers[kColumns * R];
     for (int i = 0; i < in_columns * R; ++i) {
-      std::memcpy(in[i], block.in[i] + block.in_channel, static_cast<std::size_t>(block.count));
+      std::memcpy(in[i], block.in[i] + block.in_channel, static_cast<std::size_t>(count));
       pointers[i] = in[i];
     }
     s8 out[T][kStripColumns][L];
@@ -274,64 +274,83 @@ struct Strips {
     block.out = out[0][0];
     block.out_step = L;
     block.out_row = kStripColumns * L;
-    if (!Kernel::template strip<T>(block)) return false;
+    Kernel::template strip<T>(block, channels);
+    if (!channels.relu) return;
     for (int t = 0; t < T; ++t)
       for (int x = 0; x < block.columns; ++x)
-        std::memcpy(first + t * row + x * step, out[t][x], static_cast<std::size_t>(block.count));
-    return true;
+        std::memcpy(first + t * row + x * step, out[t][x], static_cast<std::size_t>(count));
   }
 
   template <int T>
-  static void strip(const Args& args, const Epilogue& epilogue, const Relu* relu, isize y, isize x, int columns) {
+  void strip(isize y, isize x, int columns) const {
     constexpr int kStep = Kernel::kStep, L = Kernel::kLanes;
     const int in_columns = ((columns + kStep - 1) / kStep * kStep - 1) * Kernel::kStride + Kernel::kSize;
     const s8* in[kColumns * in_rows<T>()];
     find<T>(args, y, x, in_columns, in);
-    const Geometry& g = args.geometry;
+    const isize out_w = args.geometry.out_w, stride = args.out_stride;
     alignas(16) s32 sums[T * kStripColumns * L];
-    Block block{&args,
-                relu,
-                reinterpret_cast<const s8*>(args.packed),
-                in,
-                0,
-                0,
-                L,
-                columns,
-                nullptr,
-                args.out_stride,
-                g.out_w * args.out_stride,
-                sums};
-    for (isize c = 0; c < g.channels; c += L, block.block += Kernel::kBlockBytes) {
-      block.channel = block.in_channel = c;
-      if (relu) block.out = static_cast<s8*>(args.out) + (y * g.out_w + x) * args.out_stride + c;
-      block.count = least(L, g.channels - c);
-      const bool done = block.count == L ? Kernel::template strip<T>(block) : tail<T>(block, in_columns);
-      if (!done) finish_sums(args, epilogue, relu, y, x, T, columns, c, block.count, L, sums);
+    s8* const out = relu ? static_cast<s8*>(args.out) + (y * out_w + x) * stride + first : nullptr;
+    Block block{relu, blocks, in, first, columns, out, stride, out_w * stride, sums};
+    const Channels* values = channels;
+    for (isize c = first; c < end; c += L, ++values) {
+      const isize count = least(L, end - c);
+      if (count == L) {
+        Kernel::template strip<T>(block, *values);
+      } else {
+        tail<T>(block, *values, in_columns, count);
+      }
+      if (!values->relu) finish_sums(args, epilogue, relu, y, x, T, columns, c, count, L, sums);
+      block.block += Kernel::kBlockBytes;
+      block.in_channel += L;
+      if (relu) block.out += L;
     }
   }
 
   template <int T>
-  static void row(const Args& args, const Epilogue& epilogue, const Relu* relu, isize y) {
+  void row(isize y) const {
     const isize strips = ceil_div(args.geometry.out_w, kStripColumns);
     for (isize x = 0, i = strips; i > 0; --i) {
       const isize columns = ceil_div(args.geometry.out_w - x, i);
-      strip<T>(args, epilogue, relu, y, x, static_cast<int>(columns));
+      strip<T>(y, x, static_cast<int>(columns));
       x += columns;
     }
   }
 
-  static void run(const Args& args, isize row_begin, isize row_end) {
+  void rows(isize row_begin, isize row_end) const {
     constexpr int T = Kernel::kRows;
+    isize y = row_begin;
+    for (; y + T <= row_end; y += T) row<T>(y);
+    if constexpr (T > 2)
+      for (; y + 2 <= row_end; y += 2) row<2>(y);
+    if constexpr (T > 1)
+      for (; y < row_end; ++y) row<1>(y);
+  }
+
+  static void run(const Args& args, isize row_begin, isize row_end) {
+    constexpr int L = Kernel::kLanes;
     const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
     const Relu constants(args.epilogue);
     const Relu* relu = Relu::serves(args.epilogue) ? &constants : nullptr;
-    isize y = row_begin;
-    for (; y + T <= row_end; y += T) row<T>(args, epilogue, relu, y);
-    if constexpr (T > 2)
-      for (; y + 2 <= row_end; y += 2) row<2>(args, epilogue, relu, y);
-    if constexpr (T > 1)
-      for (; y < row_end; ++y) row<1>(args, epilogue, relu, y);
+    const s8* block = reinterpret_cast<const s8*>(args.packed);
+    Channels channels[kSpan / L];
+    for (isize first = 0; first < args.geometry.channels; first += kSpan) {
+      const isize end = first + least(kSpan, args.geometry.channels - first);
+      const Strips strips{args, epilogue, relu, channels, block, first, end};
+      for (isize c = first; c < end; c += L, block += Kernel::kBlockBytes) {
+        channels[(c - first) / L] =
+            Channels(relu, reinterpret_cast<const s32*>(block), relu ? args.epilogue.scale + c : nullptr,
+                     least(L, end - c), Kernel::kSize * Kernel::kSize);
+      }
+      strips.rows(row_begin, row_end);
+    }
   }
+
+  const Args& args;
+  const Epilogue& epilogue;
+  const Relu* relu;
+  const Channels* channels;  ///< of the blocks of channels [first, end)
+  const s8* blocks;
+  isize first, end;
 };
 
 }  // namespace

@@ -34,6 +34,13 @@ WHIT_INLINE int8x8_t settled(int8x8_t x) {
   return x;
 }
 
+/// p, of which compilers must take it that it may have changed: they load from it again instead of copying registers,
+/// which would take the time of multiplications.
+WHIT_INLINE const s32* again(const s32* p) {
+  __asm__ volatile("" : "+r"(p));
+  return p;
+}
+
 /// Where the rows of a tile are: one after another, where a table says, or side by side in a buffer.
 enum class Layout { in_place, indirect, interleaved };
 
@@ -116,15 +123,16 @@ WHIT_INLINE void store_sums(Accumulators& acc, s32* out) {
 }
 
 /// R rows x C vectors of columns.
-template <class Body, EpilogueKind kKind, int R, int C, Layout kLayout>
+template <class Body, EpilogueKind kKind, EpilogueForm kForm, int R, int C, Layout kLayout>
 WHIT_INLINE void tile(const Rows<kLayout>& rows, const Panel& panel, const NeonEpilogue& epilogue, isize m) {
   constexpr isize kBytesOf8 = 8 * kPanelColumns;
   typename Body::template Accumulators<R, C> acc;
   constexpr bool kGeneral = kKind == EpilogueKind::general;
-  Body::start(acc, kGeneral ? reinterpret_cast<const s32*>(panel.values) : panel.finish->start);
+  const s32* start = kGeneral ? reinterpret_cast<const s32*>(panel.values) : panel.finish->start;
   const s8* rhs = panel.values + kPanelColumns * sizeof(s32);
   if constexpr (kLayout == Layout::interleaved) {
     const s8* lhs = rows.base;
+    Body::start(acc, start);
     for (isize i = panel.groups(); i > 0; --i, lhs += 8 * kTileRows, rhs += kBytesOf8) Body::step(acc, lhs, rhs);
   } else {
     isize t = 0;
@@ -132,10 +140,18 @@ WHIT_INLINE void tile(const Rows<kLayout>& rows, const Panel& panel, const NeonE
       const s8* lhs[R];
       Lhs8 x;
       rows.tap(t, lhs);
-      for (isize k = panel.k; k >= 8; k -= 8, rhs += kBytesOf8) {
-        WHIT_UNROLL for (int r = 0; r < R; ++r, lhs[r - 1] += 8) x[r] = settled(vld1_s8(lhs[r]));
-        WHIT_UNROLL for (int r = R; r < kTileRows; ++r) x[r] = x[R - 1];
-        Body::step(acc, x, rhs);
+      isize k = panel.k;
+      if (k >= 8) {
+        // In every branch, where the first multiplications hide what loading takes.
+        if (t == 0) Body::start(acc, again(start));
+        do {
+          WHIT_UNROLL for (int r = 0; r < R; ++r, lhs[r - 1] += 8) x[r] = settled(vld1_s8(lhs[r]));
+          WHIT_UNROLL for (int r = R; r < kTileRows; ++r) x[r] = x[R - 1];
+          Body::step(acc, x, rhs);
+          k -= 8, rhs += kBytesOf8;
+        } while (k >= 8);
+      } else if (t == 0) {
+        Body::start(acc, again(start));
       }
       if (const isize rest = panel.k & 7) {
         WHIT_UNROLL for (int r = 0; r < R; ++r) x[r] = settled(load_last(lhs[r], panel.k, rest));
@@ -151,11 +167,11 @@ WHIT_INLINE void tile(const Rows<kLayout>& rows, const Panel& panel, const NeonE
     store_sums<Body, R, C>(acc, sums);
     finish_sums(epilogue, sums, R, m, panel.n, panel.columns);
   } else if constexpr (std::is_same_v<decltype(acc), Int[R][C]>) {
-    finish<kKind>(epilogue, *panel.finish, acc, out_rows, panel.n);
+    finish<kKind, kForm>(epilogue, *panel.finish, acc, out_rows, panel.n);
   } else {
     Int sums[R][C];
     Body::sums(acc, sums);
-    finish<kKind>(epilogue, *panel.finish, sums, out_rows, panel.n);
+    finish<kKind, kForm>(epilogue, *panel.finish, sums, out_rows, panel.n);
   }
 }
 
@@ -166,17 +182,17 @@ template <class Body, int R, int C, Layout kLayout>
   if constexpr (R > 1) {
     if (count < R) return last_rows<Body, R - 1, C>(rows, panel, epilogue, m, count);
   }
-  tile<Body, EpilogueKind::general, R, C>(rows, panel, epilogue, m);
+  tile<Body, EpilogueKind::general, EpilogueForm::any, R, C>(rows, panel, epilogue, m);
 }
 
 /// A panel times all rows.
-template <class Body, EpilogueKind kKind, int C, Layout kLayout>
+template <class Body, EpilogueKind kKind, EpilogueForm kForm, int C, Layout kLayout>
 [[gnu::noinline]] void panel_times_rows(Rows<kLayout> rows, const Panel& shared_panel,
                                         const NeonEpilogue& shared_epilogue, isize m, isize m_end) {
   const Panel panel = shared_panel;
   const NeonEpilogue epilogue = shared_epilogue;
   for (; m + kTileRows <= m_end; m += kTileRows, rows.advance(kTileRows))
-    tile<Body, kKind, kTileRows, C>(rows, panel, epilogue, m);
+    tile<Body, kKind, kForm, kTileRows, C>(rows, panel, epilogue, m);
   if (m < m_end) last_rows<Body, kTileRows - 1, C>(rows, shared_panel, shared_epilogue, m, m_end - m);
 }
 
@@ -216,13 +232,17 @@ void walk_panels(const Args& args, const Rows<kLayout>& rows, const NeonEpilogue
     const isize columns = n_end - n < kPanelColumns ? n_end - n : kPanelColumns;
     const auto times_rows = [&]<EpilogueKind kEpilogue, int C>() {
       Panel panel{values, n, columns, args.taps, args.k, nullptr};
-      EpilogueColumns finish;
-      if constexpr (kEpilogue != EpilogueKind::general) {
+      if constexpr (kEpilogue == EpilogueKind::general) {
+        panel_times_rows<Body, kEpilogue, EpilogueForm::any, C>(rows, panel, epilogue, m, m_end);
+      } else {
         const s8* reach = values + stride - kPanelColumns * sizeof(f32);
+        EpilogueColumns finish;
         epilogue.columns(reinterpret_cast<const s32*>(values), reinterpret_cast<const f32*>(reach), n, columns, finish);
         panel.finish = &finish;
+        with_form(finish.form, [&]<EpilogueForm kForm>() {
+          panel_times_rows<Body, kEpilogue, kForm, C>(rows, panel, epilogue, m, m_end);
+        });
       }
-      panel_times_rows<Body, kEpilogue, C>(rows, panel, epilogue, m, m_end);
     };
     if (columns == 16) {
       times_rows.template operator()<kKind, 4>();

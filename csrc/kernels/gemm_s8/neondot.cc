@@ -14,9 +14,8 @@ struct Dots {
 
   template <int R, int C>
   WHIT_INLINE static void start(Int (&acc)[R][C], const s32* from) {
-    WHIT_UNROLL for (int c = 0; c < C; ++c) {
-      const Int b = vld1q_s32(from + 4 * c);
-      WHIT_UNROLL for (int r = 0; r < R; ++r) acc[r][c] = b;
+    WHIT_UNROLL for (int r = 0; r < R; ++r, from = again(from)) {
+      WHIT_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = vld1q_s32(from + 4 * c);
     }
   }
 

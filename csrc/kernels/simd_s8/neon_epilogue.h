@@ -55,6 +55,16 @@ WHIT_INLINE void with_kind(EpilogueKind kind, Body body) {
   }
 }
 
+/// body.template operator()<form>()
+template <class Body>
+WHIT_INLINE void with_form(EpilogueForm form, Body body) {
+  switch (form) {
+    case EpilogueForm::small_whole: return body.template operator()<EpilogueForm::small_whole>();
+    case EpilogueForm::small: return body.template operator()<EpilogueForm::small>();
+    default: return body.template operator()<EpilogueForm::any>();
+  }
+}
+
 /// Constants of an epilogue in registers' form, so that using one is a load.
 struct EpilogueConstants {
   float32x4_t rounding;  ///< kBias + the zero point, which if even leaves ties their direction
@@ -253,8 +263,9 @@ WHIT_INLINE void finish_rows(const NeonEpilogue& epilogue, const EpilogueConstan
     finish_rows<kKind, kForm, kFirst + kGroup>(epilogue, constants, acc, zero, scale, rows, n);
 }
 
-/// finish() of epilogue.h for a kind other than general. C is at most 4 and the last vector is whole.
-template <EpilogueKind kKind, int R, int C, class Rows>
+/// finish() of epilogue.h for a kind other than general and the form of the columns. C is at most 4 and the last vector
+/// is whole.
+template <EpilogueKind kKind, EpilogueForm kForm, int R, int C, class Rows>
 WHIT_INLINE void finish(const NeonEpilogue& epilogue, const EpilogueColumns& columns, int32x4_t (&acc)[R][C],
                         const Rows& rows, isize n) {
   static_assert(kKind != EpilogueKind::general && C <= 4);
@@ -265,13 +276,7 @@ WHIT_INLINE void finish(const NeonEpilogue& epilogue, const EpilogueColumns& col
     zero[c] = vld1q_f32(columns.zero + c * 4);
     scale[c] = vld1q_f32(columns.scale + c * 4);
   }
-  if (columns.form == EpilogueForm::small_whole) {
-    finish_rows<kKind, EpilogueForm::small_whole, 0>(epilogue, constants, acc, zero, scale, rows, n);
-  } else if (columns.form == EpilogueForm::small) {
-    finish_rows<kKind, EpilogueForm::small, 0>(epilogue, constants, acc, zero, scale, rows, n);
-  } else {
-    finish_rows<kKind, EpilogueForm::any, 0>(epilogue, constants, acc, zero, scale, rows, n);
-  }
+  finish_rows<kKind, kForm, 0>(epilogue, constants, acc, zero, scale, rows, n);
 }
 
 }  // namespace
