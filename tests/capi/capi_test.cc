@@ -25,6 +25,11 @@ std::atomic<long> allocation_to_fail{-1};  // counted from the moment it is set
   if (void* memory = std::malloc(bytes ? bytes : 1)) return memory;
   throw std::bad_alloc();
 }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  allocations.fetch_add(1);
+  if (allocation_to_fail.load() >= 0 && allocation_to_fail.fetch_sub(1) == 0) return nullptr;
+  return std::malloc(bytes ? bytes : 1);
+}
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
