@@ -4,6 +4,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__linux__) && (defined(__aarch64__) || defined(__arm__))
 #include <sys/auxv.h>
 #endif
@@ -22,6 +26,16 @@ u64 read_xcr0() {
   u32 low, high;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (static_cast<u64>(high) << 32) | low;
+}
+
+/// Linux lets a process use tile registers once it has asked; all its threads may from then on.
+bool may_use_tiles() {
+#ifdef __linux__
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
 }
 
 IsaSet detect() {
@@ -47,7 +61,7 @@ IsaSet detect() {
   set = set.with(Isa::avx512vnni);
   // VBMI, VBMI2, BITALG, VPOPCNTDQ
   if (bit(c7, 1) && bit(c7, 6) && bit(c7, 12) && bit(c7, 14)) set = set.with(Isa::avx512icl);
-  if ((xcr0 & kTile) == kTile && bit(d7, 24) && bit(d7, 25)) set = set.with(Isa::amx);
+  if ((xcr0 & kTile) == kTile && bit(d7, 24) && bit(d7, 25) && may_use_tiles()) set = set.with(Isa::amx);
   return set;
 }
 

@@ -33,7 +33,8 @@ class IsaSet {
 /// `level` and every level below it: avx512vnni gives {scalar, avx2, avx512vnni}. What WHIT_ISA=level allows.
 IsaSet isa_up_to(Isa level);
 
-/// What this CPU and operating system can execute, from CPUID or HWCAP alone. Detected once.
+/// What this CPU and operating system can execute, from CPUID or HWCAP alone. Detected once; where the CPU has AMX, the
+/// process asks the kernel for leave to use it.
 IsaSet isa_detected();
 
 /// The levels whose kernels were compiled into this library.

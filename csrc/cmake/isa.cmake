@@ -34,4 +34,7 @@ whit_isa(neondot    ARCH aarch64 DEFINE WHIT_HAVE_NEONDOT    FLAGS -march=armv8.
 whit_isa(i8mm       ARCH aarch64 DEFINE WHIT_HAVE_I8MM       FLAGS -march=armv8.2-a+dotprod+i8mm ZIG_FLAGS -mcpu=generic+v8_2a+dotprod+i8mm)
 whit_isa(neon32     ARCH arm     DEFINE WHIT_HAVE_NEON32     FLAGS -march=armv7-a -mfpu=neon-vfpv4 ZIG_FLAGS -mcpu=generic+v7a+neon+vfp4)
 whit_isa(avx2       ARCH x86_64  DEFINE WHIT_HAVE_AVX2       FLAGS -mavx2 -mfma)
-whit_isa(avx512vnni ARCH x86_64  DEFINE WHIT_HAVE_AVX512VNNI FLAGS -mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
+set(_avx512vnni -mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
+whit_isa(avxvnni    ARCH x86_64  DEFINE WHIT_HAVE_AVXVNNI    FLAGS -mavx2 -mfma -mavxvnni)
+whit_isa(avx512vnni ARCH x86_64  DEFINE WHIT_HAVE_AVX512VNNI FLAGS ${_avx512vnni})
+whit_isa(amx        ARCH x86_64  DEFINE WHIT_HAVE_AMX        FLAGS ${_avx512vnni} -mamx-tile -mamx-int8)

@@ -28,11 +28,13 @@ class ProductConv final : public ConvBody {
     for (isize i = 0; i < g_.group; ++i)
       WHIT_RETURN_IF_ERROR(groups_[static_cast<std::size_t>(i)].prepare(context, rows_, i * n, n, g_.taps(), k));
     if (g_.is_pointwise()) return {};
+    scratch_bytes_ = static_cast<std::size_t>(groups_[0].scratch_per_thread() * context.threads);
     pad_.assign(static_cast<std::size_t>(k), Product::padding(context.inputs[0]));
     return build_offsets(context.node);
   }
 
   const char* kernel_name() const override { return groups_[0].kernel_name(); }
+  std::size_t scratch_bytes() const override { return scratch_bytes_; }
 
   void run(const RunContext& context) const override {
     const auto* x = reinterpret_cast<const Element*>(context.inputs[0]);
@@ -48,7 +50,7 @@ class ProductConv final : public ConvBody {
         groups_[static_cast<std::size_t>(i)].run(
             lhs, rows_, epilogue_, residual ? residual + image * image_out * residual_element_bytes : nullptr,
             g_.out_channels, context.outputs[0] + image * image_out * out_element_bytes_, out_element_bytes_,
-            g_.out_channels, context.pool);
+            g_.out_channels, context.pool, context.scratch);
       }
     }
   }
@@ -75,6 +77,7 @@ class ProductConv final : public ConvBody {
 
   ConvGeometry g_{};
   isize rows_ = 0, out_element_bytes_ = 0;
+  std::size_t scratch_bytes_ = 0;
   typename Product::EpilogueParams epilogue_;
   std::vector<PackedProduct<Product>> groups_;
   AlignedBuffer offsets_;

@@ -84,6 +84,7 @@ class Body {
   virtual ~Body() = default;
   virtual Status prepare(const PrepareContext& context, const Geometry& geometry) = 0;
   virtual const char* kernel_name() const = 0;
+  virtual std::size_t scratch_bytes() const = 0;
   virtual void run(const RunContext& context) const = 0;
 };
 
@@ -106,20 +107,23 @@ class TypedBody final : public Body {
     WHIT_RETURN_IF_ERROR(pack(context));
     WHIT_RETURN_IF_ERROR(build_offsets(context.node));
     split_columns(context.threads);
+    threads_ = context.threads;
     return {};
   }
 
   const char* kernel_name() const override { return name(*kernel_); }
+  std::size_t scratch_bytes() const override { return static_cast<std::size_t>(scratch_per_thread_ * threads_); }
 
   void run(const RunContext& context) const override {
     const isize rows = g_.images * g_.y.out;
     const isize pixel = ceil_div(g_.y.kernel, g_.y.stride) * ceil_div(g_.x.kernel, g_.x.stride) * g_.k() *
                         std::min(columns_, g_.n());  // multiplications
     const isize grain = std::max<isize>(1, 65536 / pixel / g_.x.out);
-    context.pool.parallel_for(blocks_ * g_.group * rows, grain, [&](isize begin, isize end, int) {
+    context.pool.parallel_for(blocks_ * g_.group * rows, grain, [&](isize begin, isize end, int thread) {
       for (isize unit = begin; unit < end; ++unit) {  // rows run fastest, so a block of weights stays in cache
         const isize block = unit / rows, row = unit % rows;
-        run_row(context, block / blocks_, block % blocks_ * columns_, row / g_.y.out, row % g_.y.out);
+        run_row(context, block / blocks_, block % blocks_ * columns_, row / g_.y.out, row % g_.y.out,
+                context.scratch + thread * scratch_per_thread_);
       }
     });
   }
@@ -139,7 +143,10 @@ class TypedBody final : public Body {
   Status pack(const PrepareContext& context) {
     u64 sum = 0;  // which size_t may not hold on a 32-bit system; no such buffer is made
     starts_.clear();
+    scratch_per_thread_ = 0;
     const auto reserve = [&](isize taps) {
+      const std::size_t scratch = Product::scratch_bytes(*kernel_, taps, g_.k());
+      scratch_per_thread_ = std::max(scratch_per_thread_, round_up(static_cast<isize>(scratch), isize{kAlignment}));
       starts_.push_back(static_cast<std::size_t>(sum));
       sum = (sum + Product::packed_bytes(*kernel_, g_.n(), taps, g_.k()) + kAlignment - 1) / kAlignment * kAlignment;
     };
@@ -248,7 +255,7 @@ class TypedBody final : public Body {
     blocks_ = ceil_div(g_.n(), columns_);
   }
 
-  void run_row(const RunContext& context, isize group, isize column, isize image, isize oy) const {
+  void run_row(const RunContext& context, isize group, isize column, isize image, isize oy, std::byte* scratch) const {
     const auto* in = reinterpret_cast<const Element*>(context.inputs[0]) + image * g_.y.in * g_.x.in * g_.in_channels +
                      group * g_.k();
     std::byte* out = context.outputs[0] +
@@ -271,7 +278,7 @@ class TypedBody final : public Body {
         lhs.offsets = reinterpret_cast<const s32*>(table.offsets.data()) + y_row * x.count * taps;
       Product::run(*kernel_, lhs, packed + starts_[pack_index(y_list, x.list)], g_.n(), taps, g_.k(), epilogue,
                    out + x.first * g_.out_channels * out_element_bytes_, g_.x.stride * g_.out_channels, 0, x.count,
-                   column, std::min(column + columns_, g_.n()));
+                   column, std::min(column + columns_, g_.n()), scratch);
     }
   }
 
@@ -285,7 +292,8 @@ class TypedBody final : public Body {
   std::vector<std::size_t> starts_;  // of each pack within a group
   std::size_t group_bytes_ = 0;
   const std::byte* packed_ = nullptr;
-  isize out_element_bytes_ = 0, columns_ = 0, blocks_ = 0;
+  isize out_element_bytes_ = 0, columns_ = 0, blocks_ = 0, scratch_per_thread_ = 0;
+  int threads_ = 1;
 };
 
 /// The output's size along one axis; a Code::shape error if the attributes make no sense.
@@ -359,6 +367,7 @@ class ConvTranspose final : public Operator {
       body_ = std::make_unique<TypedBody<ProductF32>>();
     WHIT_RETURN_IF_ERROR(body_->prepare(context, g_));
     kernel_ = body_->kernel_name();
+    scratch_bytes_ = body_->scratch_bytes();
     return {};
   }
 

@@ -28,7 +28,7 @@ class TypedGemm final : public GemmBody {
     const auto* x = reinterpret_cast<const typename Product::Element*>(context.inputs[0]);
     const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
     product_.run({x, k_, nullptr, nullptr}, m_, epilogue_, residual, n_, context.outputs[0], out_element_bytes_, n_,
-                 context.pool);
+                 context.pool, nullptr);
   }
 
  private:

@@ -24,6 +24,10 @@ struct ProductS8 {
   static std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
     return gemm_s8::packed_bytes(kernel, n, taps, k);
   }
+  /// Scratch that a thread needs to multiply rows given by offsets.
+  static std::size_t scratch_bytes(const Kernel& kernel, isize taps, isize k) {
+    return gemm_s8::scratch_bytes(kernel, taps, k);
+  }
   /// The packed layout holds zeros up to a multiple of this many k.
   static isize k_group(const Kernel& kernel) { return gemm_s8::k_group(kernel); }
   /// What a padding pixel holds.
@@ -38,8 +42,8 @@ struct ProductS8 {
   }
   static void run(const Kernel& kernel, const Lhs& lhs, const std::byte* packed, isize n, isize taps, isize k,
                   const EpilogueS8& epilogue, std::byte* out, isize out_stride, isize m_begin, isize m_end,
-                  isize n_begin, isize n_end) {
-    gemm_s8::run(kernel, {lhs, packed, n, taps, k, epilogue, out, out_stride}, m_begin, m_end, n_begin, n_end);
+                  isize n_begin, isize n_end, std::byte* scratch) {
+    gemm_s8::run(kernel, {lhs, packed, n, taps, k, epilogue, out, out_stride, scratch}, m_begin, m_end, n_begin, n_end);
   }
   /// The epilogue for the channels that begin at `first`.
   static EpilogueS8 epilogue_at(const EpilogueParamsS8& params, const std::byte* residual, isize stride, isize first) {
@@ -63,6 +67,7 @@ struct ProductF32 {
   static std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
     return gemm_f32::packed_bytes(kernel, n, taps, k);
   }
+  static std::size_t scratch_bytes(const Kernel&, isize, isize) { return 0; }
   static isize k_group(const Kernel&) { return 1; }
   static f32 padding(const TensorInfo&) { return 0; }
   static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
@@ -76,7 +81,7 @@ struct ProductF32 {
   }
   static void run(const Kernel& kernel, const Lhs& lhs, const std::byte* packed, isize n, isize taps, isize k,
                   const EpilogueF32& epilogue, std::byte* out, isize out_stride, isize m_begin, isize m_end,
-                  isize n_begin, isize n_end) {
+                  isize n_begin, isize n_end, std::byte*) {
     gemm_f32::run(kernel, {lhs, packed, n, taps, k, epilogue, reinterpret_cast<f32*>(out), out_stride}, m_begin, m_end,
                   n_begin, n_end);
   }
@@ -120,23 +125,31 @@ class PackedProduct {
                 const std::byte* residual, isize residual_stride, std::byte* out, isize out_element_bytes,
                 isize out_stride) const {
     Product::run(*kernel_, lhs, packed_, n_, taps_, k_, Product::epilogue_at(params, residual, residual_stride, first_),
-                 out + first_ * out_element_bytes, out_stride, 0, m, 0, n_);
+                 out + first_ * out_element_bytes, out_stride, 0, m, 0, n_, nullptr);
   }
 
-  /// out[i][first + j] for rows [0, m); `out` and `residual` point to row 0, channel 0.
+  /// Of run(), for each thread, where rows are given by offsets.
+  isize scratch_per_thread() const {
+    return round_up(static_cast<isize>(Product::scratch_bytes(*kernel_, taps_, k_)), isize{kAlignment});
+  }
+
+  /// out[i][first + j] for rows [0, m); `out` and `residual` point to row 0, channel 0. Where rows are given by
+  /// offsets, `scratch` is scratch_per_thread() for each thread of the pool.
   void run(const typename Product::Lhs& lhs, isize m, const typename Product::EpilogueParams& params,
            const std::byte* residual, isize residual_stride, std::byte* out, isize out_element_bytes, isize out_stride,
-           ThreadPool& pool) const {
+           ThreadPool& pool, std::byte* scratch) const {
     const auto epilogue = Product::epilogue_at(params, residual, residual_stride, first_);
     std::byte* target = out + first_ * out_element_bytes;
-    const isize rows = tile_rows(), columns = panel_columns(*kernel_);
+    const isize rows = tile_rows(), columns = panel_columns(*kernel_), each = lhs.offsets ? scratch_per_thread() : 0;
     if (ceil_div(m, rows) >= pool.threads() || n_ <= columns) {
-      pool.parallel_for(m, mac_grain(rows, s64{n_} * taps_ * k_), [&](isize begin, isize end, int) {
-        Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, begin, end, 0, n_);
+      pool.parallel_for(m, mac_grain(rows, s64{n_} * taps_ * k_), [&](isize begin, isize end, int thread) {
+        Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, begin, end, 0, n_,
+                     scratch + thread * each);
       });
     } else {
-      pool.parallel_for(n_, mac_grain(columns, s64{m} * taps_ * k_), [&](isize begin, isize end, int) {
-        Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, 0, m, begin, end);
+      pool.parallel_for(n_, mac_grain(columns, s64{m} * taps_ * k_), [&](isize begin, isize end, int thread) {
+        Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, 0, m, begin, end,
+                     scratch + thread * each);
       });
     }
   }

@@ -21,7 +21,9 @@ using test::PackedBuffer;
 using test::Random;
 using test::ScaleKind;
 
-enum class Fill { random, minimum, maximum, opposite };
+// rows: weights of which those of one row of a 3x3 kernel, its first, second or third in turns, times -128 add up to
+// just within s16, and those of the others to just beyond it.
+enum class Fill { random, minimum, maximum, opposite, rows };
 
 struct Case {
   Geometry geometry;
@@ -124,6 +126,13 @@ class Fixture {
       std::ranges::fill(in_.span(), in);
       std::ranges::fill(weights_.span(), weight);
       zero_point_ = in == 127 ? -128 : 127;
+    }
+    if (c_.fill == Fill::rows) {
+      const isize taps = g_.kernel_h * g_.kernel_w;
+      for (isize i = 0; i < g_.channels * taps; ++i) {
+        const isize row = i % taps / g_.kernel_w, small = i / taps / 8 % 4;
+        weights_[i] = i % g_.kernel_w == 1 && row != small ? -86 : -85;
+      }
     }
     std::ranges::fill(pad_.span(), static_cast<s8>(zero_point_));
     random_.fill_integers(bias_.span(), -c_.bias, c_.bias);
@@ -287,6 +296,34 @@ TEST_CASE("every kernel: extreme values") {
   });
 }
 
+TEST_CASE("every kernel: sums of three products at the limit of s16") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    for (const auto& [size, stride] : sizes(kernel)) {
+      for (u64 seed = 1; seed < 5; ++seed)
+        check(kernel, {.geometry = geometry(size + 4, size + 5, 40, size, stride, size / 2),
+                       .fill = Fill::rows,
+                       .output = EpilogueS8::Output::s8,
+                       .seed = seed});
+    }
+  });
+}
+
+TEST_CASE("every kernel: long rows and many channels") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 8000;
+    for (const auto& [size, stride] : sizes(kernel)) {
+      for (const isize in_w : {63, 64, 65, 66, 67, 127, 128, 129, 130, 131}) {
+        Geometry g = geometry(size, in_w * stride, 8, size, stride, size / 2);
+        check(kernel, any_case(g, ++seed));
+        g.out_w += 3;  // padding behind the image beyond the kernel's size
+        check(kernel, any_case(g, ++seed));
+      }
+      check(kernel, any_case(geometry(size, size + 1, 256, size, stride, size / 2), ++seed));
+      check(kernel, any_case(geometry(size, size + 1, 531, size, stride, size / 2), ++seed));
+    }
+  });
+}
+
 TEST_CASE("every kernel: every epilogue") {
   test::for_each_kernel(kernels(), [](const Kernel& kernel) {
     u64 seed = 5000;
@@ -415,6 +452,9 @@ TEST_CASE("select names the best kernel for the shape and the instruction sets")
   };
 #ifdef WHIT_HAVE_AVX2
   check_level(Isa::avx2);
+#endif
+#ifdef WHIT_HAVE_AVXVNNI
+  check_level(Isa::avxvnni);
 #endif
 #ifdef WHIT_HAVE_AVX512VNNI
   check_level(Isa::avx512vnni);

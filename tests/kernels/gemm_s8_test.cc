@@ -22,8 +22,9 @@ using test::Random;
 using test::ScaleKind;
 
 // fours: weights whose products with -128 add up, four at a time, to just within s16 in half of the columns, to just
-// beyond it in the others.
-enum class Fill { random, minimum, maximum, opposite, fours };
+// beyond it in the others. mild, harsh, mixed: steps of 8 k where that is so for every second of them, 2 k apart, in
+// all columns; in all but one; either, at random.
+enum class Fill { random, minimum, maximum, opposite, fours, mild, harsh, mixed };
 
 struct Case {
   isize m, n, taps, k;
@@ -71,7 +72,8 @@ class Fixture {
   }
   std::size_t packed_bytes(const Kernel& kernel) const { return gemm_s8::packed_bytes(kernel, c_.n, c_.taps, c_.k); }
   Output new_output() const { return Output(c_.output, c_.m, c_.n, epilogue_.out_stride); }
-  Args args(const std::byte* packed, Output& out) const {
+  std::size_t scratch_bytes(const Kernel& kernel) const { return gemm_s8::scratch_bytes(kernel, c_.taps, c_.k); }
+  Args args(const std::byte* packed, Output& out, std::byte* scratch) const {
     return {.lhs = {.base = lhs_.data(),
                     .row_stride = row_stride_,
                     .offsets = c_.indirect ? offsets_.data() : nullptr,
@@ -82,13 +84,14 @@ class Fixture {
             .k = c_.k,
             .epilogue = epilogue_.spec,
             .out = out.data(),
-            .out_stride = out.stride()};
+            .out_stride = out.stride(),
+            .scratch = scratch};
   }
   Output result(const Kernel& kernel) const {
-    PackedBuffer packed(packed_bytes(kernel));
+    PackedBuffer packed(packed_bytes(kernel)), scratch(scratch_bytes(kernel));
     pack(kernel, rhs(), packed.data(), 0, c_.n);
     Output out = new_output();
-    run(kernel, args(packed.data(), out), 0, c_.m, 0, c_.n);
+    run(kernel, args(packed.data(), out, scratch.data()), 0, c_.m, 0, c_.n);
     return out;
   }
   const Output& expected() const { return expected_; }
@@ -134,10 +137,24 @@ class Fixture {
       for (isize i = 0; i < c_.n * c_.taps * c_.k; ++i)
         rhs_.span()[static_cast<std::size_t>(i)] = i / (c_.taps * c_.k) % 4 < 2 && i % c_.k % 32 < 8 ? -63 : -64;
     }
+    if (c_.fill == Fill::mild || c_.fill == Fill::harsh || c_.fill == Fill::mixed) fill_steps();
     std::ranges::fill(pad_.span(), static_cast<s8>(zero_point_));
     random_.fill_integers(bias_.span(), -100000, 100000);
     for (s32& offset : offsets_.span())
       offset = random_.integer(0, 3) ? static_cast<s32>(random_.integer(0, pixels_ - 1) * row_stride_) : -1;
+  }
+
+  void fill_steps() {
+    for (isize i = 0; i < rhs_.size(); ++i) rhs_[i] = i % c_.k % 8 < 6 ? -64 : -63;
+    for (isize t = 0; t < c_.taps; ++t) {
+      for (isize k = 0; k + 8 <= c_.k; k += 8) {
+        if (c_.fill == Fill::mild || (c_.fill == Fill::mixed && random_.integer(0, 1))) continue;
+        for (isize n = 0; n < c_.n; n += 16) {
+          const isize column = random_.integer(n, std::min<isize>(n + 16, c_.n) - 1);
+          rhs_[(column * c_.taps + t) * c_.k + k + 6 + random_.integer(0, 1)] = -64;
+        }
+      }
+    }
   }
 
   void compute() {
@@ -212,6 +229,23 @@ TEST_CASE("every kernel: every tail of rows, columns and k") {
   });
 }
 
+TEST_CASE("every kernel: few k, and any number of rows that follow each other") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 900;
+    for (const isize k : {8, 16, 24, 32, 40}) {
+      for (isize m = 1; m <= 3 * kernel.mr; ++m) {
+        check(kernel, {.m = m,
+                       .n = 2 * kernel.nr + 3,
+                       .taps = 1,
+                       .k = k,
+                       .fill = m % 3 == 1 ? Fill::fours : Fill::random,
+                       .output = EpilogueS8::Output::s8,
+                       .seed = ++seed});
+      }
+    }
+  });
+}
+
 TEST_CASE("every kernel: sizes around powers of two") {
   constexpr isize kSizes[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129};
   test::for_each_kernel(kernels(), [&](const Kernel& kernel) {
@@ -222,6 +256,8 @@ TEST_CASE("every kernel: sizes around powers of two") {
     for (const isize m : {1, 2, 3}) check(kernel, any_case(m, 257, 1, 1025, 2000 + static_cast<u64>(m)));
     check(kernel, any_case(255, 3, 9, 65, 2004));  // several blocks of rows
     check(kernel, any_case(131, 33, 9, 257, 2005));
+    for (const isize k : {12, 16, 20, 36, 60, 68, 100, 192, 196})
+      check(kernel, any_case(70, 40, 9, k, 2100 + static_cast<u64>(k)));
   });
 }
 
@@ -239,11 +275,87 @@ TEST_CASE("every kernel: extreme values") {
 
 TEST_CASE("every kernel: sums of four products at the limit of s16") {
   test::for_each_kernel(kernels(), [](const Kernel& kernel) {
-    for (const isize k : {16, 32, 48, 64, 100, 512, 1008, 1024, 1056, 2048}) {
+    for (const isize k : {16, 24, 32, 48, 64, 100, 512, 1008, 1024, 1056, 2048}) {
       for (const auto output : {EpilogueS8::Output::s8, EpilogueS8::Output::s32})
         check(kernel, {.m = 2 * kernel.mr + 1, .n = 17, .taps = 1, .k = k, .fill = Fill::fours, .output = output});
     }
   });
+}
+
+TEST_CASE("every kernel: runs of steps whose sums of four products fit in s16 and of others") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 3000;
+    for (const Fill fill : {Fill::mild, Fill::harsh, Fill::mixed}) {
+      const auto check_fill = [&](isize m, isize n, isize taps, isize k) {
+        for (const auto output : {EpilogueS8::Output::s8, EpilogueS8::Output::s32})
+          check(kernel, {.m = m,
+                         .n = n,
+                         .taps = taps,
+                         .k = k,
+                         .indirect = taps > 1,
+                         .fill = fill,
+                         .output = output,
+                         .seed = ++seed});
+      };
+      for (const isize steps : {0, 1, 2, 3, 8, 31}) {
+        for (isize rest = steps ? 0 : 1; rest < 8; ++rest) {
+          check_fill(2 * kernel.mr + rest % kernel.mr, kernel.nr, 1, 8 * steps + rest);
+          check_fill(kernel.mr, kernel.nr + 8, 3, 8 * steps + rest);
+        }
+      }
+      for (isize m = 1; m < kernel.mr; ++m) check_fill(m, kernel.nr + 1, 2, 45);
+      for (const isize steps : {254, 255, 256, 257, 510, 511, 600}) {
+        check_fill(kernel.mr + 1, kernel.nr, 1, 8 * steps + 3);
+        check_fill(kernel.mr, 8, 2, 8 * steps);
+      }
+    }
+  });
+}
+
+TEST_CASE("packed lengths of runs are the longest ones, at every limit") {
+  // Of each step the largest sum of four weights, 2 k apart; the lengths that follow from them.
+  struct Runs {
+    std::vector<int> sums;
+    isize taps;
+    std::vector<u8> lengths;
+  };
+  const auto times = [](int count, int sum) { return std::vector<int>(static_cast<std::size_t>(count), sum); };
+  const Runs cases[] = {
+      {{255, 0, 256, 508, 254, 300}, 1, {2, 2, 1, 1, 0, 0}},
+      {{256, 255, 255, 256, 256, 255}, 2, {0, 1, 2, 0, 0, 2, 1, 0}},
+      {times(255, 255), 1, {255, 0}},
+      {times(256, 255), 1, {255, 1, 0, 0}},
+      {times(300, 255), 1, {255, 1, 44, 0}},
+      {times(255, 256), 1, {0, 255, 0, 0}},
+      {times(300, 256), 1, {0, 255, 0, 45, 0, 0}},
+  };
+  for (const Kernel& kernel : kernels()) {
+    for (const Runs& c : cases) {
+      const isize k = 8 * static_cast<isize>(c.sums.size()) / c.taps,
+                  runs_bytes = mild_runs_bytes(kernel.kr, c.taps, k);
+      if (runs_bytes == 0) continue;
+      const isize n = kernel.nr;
+      std::vector<s8> weights(static_cast<std::size_t>(n * c.taps * k));
+      Random random(5);
+      for (std::size_t step = 0; step < c.sums.size(); ++step) {
+        const isize tap = static_cast<isize>(step) * 8 / k, lane = random.integer(0, 2 * n - 1);
+        s8* w = &weights[static_cast<std::size_t>((lane / 2 * c.taps + tap) * k + static_cast<isize>(step) * 8 % k)];
+        for (int i = 0, rest = c.sums[step]; i < 4; ++i) {
+          const int magnitude = std::min(127, rest);
+          w[2 * i + lane % 2] = static_cast<s8>(random.integer(0, 1) ? magnitude : -magnitude);
+          rest -= magnitude;
+        }
+      }
+      PackedBuffer packed(gemm_s8::packed_bytes(kernel, n, c.taps, k));
+      const Rhs rhs{.values = weights.data(), .bias = nullptr, .n = n, .taps = c.taps, .k = k, .lhs_zero_point = 3};
+      pack(kernel, rhs, packed.data(), 0, n);
+      const auto* runs = reinterpret_cast<const u8*>(packed.data()) + n * (4 + c.taps * k);
+      std::vector<u8> expected = c.lengths;
+      REQUIRE(static_cast<isize>(expected.size()) <= runs_bytes);
+      expected.resize(static_cast<std::size_t>(runs_bytes));
+      CHECK(std::vector<u8>(runs, runs + runs_bytes) == expected);
+    }
+  }
 }
 
 TEST_CASE("every kernel: every epilogue") {
@@ -316,7 +428,7 @@ TEST_CASE("every kernel: biases of every size, and outputs with and without a cl
                              -0x60000000, -0x60000080, -0x7fffffff, 0x7fffffff, 0x40000000};
   test::for_each_kernel(kernels(), [&](const Kernel& kernel) {
     for (const bool residual : {false, true}) {
-      for (const isize k : {1, 40, 255, 300}) {
+      for (const isize k : {1, 16, 24, 32, 40, 255, 300}) {
         Fixture fixture({.m = kernel.mr + 1,
                          .n = kernel.nr + kernel.nr / 2,
                          .taps = 1,
@@ -346,27 +458,27 @@ TEST_CASE("every kernel: ranges of rows and columns, and nothing outside of them
   test::for_each_kernel(kernels(), [](const Kernel& kernel) {
     const isize m = 3 * kernel.mr + 2, n = 3 * kernel.nr + 1;
     const Fixture fixture({.m = m, .n = n, .taps = 2, .k = 19, .indirect = true, .output = EpilogueS8::Output::s8});
-    PackedBuffer packed(fixture.packed_bytes(kernel));
+    PackedBuffer packed(fixture.packed_bytes(kernel)), scratch(fixture.scratch_bytes(kernel));
     pack(kernel, fixture.rhs(), packed.data(), 0, n);
 
     Output pieces = fixture.new_output();
     for (const auto& [m_begin, m_end] : {std::pair<isize, isize>{0, 1}, {1, kernel.mr + 2}, {kernel.mr + 2, m}}) {
       for (const auto& [n_begin, n_end] : {std::pair<isize, isize>{0, kernel.nr}, {kernel.nr, n}})
-        run(kernel, fixture.args(packed.data(), pieces), m_begin, m_end, n_begin, n_end);
+        run(kernel, fixture.args(packed.data(), pieces, scratch.data()), m_begin, m_end, n_begin, n_end);
     }
     CHECK(pieces == fixture.expected());
 
     const isize m_begin = kernel.mr - 1, m_end = m - 3, n_begin = kernel.nr, n_end = 2 * kernel.nr;
     Output part = fixture.new_output(), wanted = fixture.new_output();
-    run(kernel, fixture.args(packed.data(), part), m_begin, m_end, n_begin, n_end);
+    run(kernel, fixture.args(packed.data(), part, scratch.data()), m_begin, m_end, n_begin, n_end);
     for (isize row = m_begin; row < m_end; ++row)
       for (isize column = n_begin; column < n_end; ++column)
         wanted.set(row, column, fixture.expected_value(row, column));
     CHECK(part == wanted);
 
     Output nothing = fixture.new_output();
-    run(kernel, fixture.args(packed.data(), nothing), 3, 3, 0, n);
-    run(kernel, fixture.args(packed.data(), nothing), 0, m, n_begin, n_begin);
+    run(kernel, fixture.args(packed.data(), nothing, scratch.data()), 3, 3, 0, n);
+    run(kernel, fixture.args(packed.data(), nothing, scratch.data()), 0, m, n_begin, n_begin);
     CHECK(nothing == fixture.new_output());
   });
 }
@@ -391,16 +503,16 @@ TEST_CASE("every kernel: packing in ranges gives the same bytes, and every byte 
 
 TEST_CASE("every kernel: the residual may be the output") {
   test::for_each_kernel(kernels(), [](const Kernel& kernel) {
-    const Fixture fixture({.m = 30, .n = 37, .taps = 1, .k = 9, .output = EpilogueS8::Output::s8, .residual = true});
-    PackedBuffer packed(fixture.packed_bytes(kernel));
+    const Fixture fixture({.m = 35, .n = 37, .taps = 1, .k = 9, .output = EpilogueS8::Output::s8, .residual = true});
+    PackedBuffer packed(fixture.packed_bytes(kernel)), scratch(fixture.scratch_bytes(kernel));
     pack(kernel, fixture.rhs(), packed.data(), 0, 37);
     Output out = fixture.new_output();
-    Args args = fixture.args(packed.data(), out);
-    for (isize m = 0; m < 30; ++m)
+    Args args = fixture.args(packed.data(), out, scratch.data());
+    for (isize m = 0; m < 35; ++m)
       for (isize n = 0; n < 37; ++n) out.set(m, n, args.epilogue.residual[m * args.epilogue.residual_stride + n]);
     args.epilogue.residual = static_cast<const s8*>(args.out);
     args.epilogue.residual_stride = args.out_stride;
-    run(kernel, args, 0, 30, 0, 37);
+    run(kernel, args, 0, 35, 0, 37);
     CHECK(out == fixture.expected());
   });
 }
@@ -416,9 +528,15 @@ TEST_CASE("select names the best kernel for the shape and the instruction sets")
   CHECK(chosen(64, isa_up_to(Isa::avx2)) == "gemm_s8s8s32_4x16k4_avx2");
   CHECK(chosen(1, isa_up_to(Isa::avx2)) == "gemm_s8s8s32_4x16k4_avx2");
 #endif
+#ifdef WHIT_HAVE_AVXVNNI
+  CHECK(chosen(64, isa_up_to(Isa::avxvnni)) == "gemm_s8s8s32_6x16k4_avxvnni");
+#endif
 #ifdef WHIT_HAVE_AVX512VNNI
   CHECK(chosen(64, isa_up_to(Isa::avx512vnni)) == "gemm_s8s8s32_12x32k4_avx512vnni");
-  CHECK(chosen(3, isa_up_to(Isa::amx)) == "gemm_s8s8s32_12x32k4_avx512vnni");
+#endif
+#ifdef WHIT_HAVE_AMX
+  CHECK(chosen(64, isa_up_to(Isa::amx)) == "gemm_s8s8s32_16x32k4_amx");
+  CHECK(chosen(3, isa_up_to(Isa::amx)) == "gemm_s8s8s32_16x32k4_amx");
 #endif
 #ifdef WHIT_HAVE_NEON
   for (const isize k : {1, 3, 64}) CHECK(chosen(k, isa_up_to(Isa::neon)) == "gemm_s8s8s32_4x16k2_neon");

@@ -1,41 +1,69 @@
 // AVX512-VNNI. vpdpbusd multiplies u8 with s8: the input is the u8 operand, as x + 128 (one XOR when it is
-// interleaved), which the packed bias takes off again.
+// interleaved), which the packed bias takes off again. Half registers take what is left of the channels, since they
+// have a third port.
 
 #include "kernels/simd_s8/avx512.h"
+// after the vector
+#include "kernels/dwconv_s8/channels32.h"
 
 namespace whit {
 namespace {
 
-struct Interleave {
-  static constexpr int kChannels = 64;
+struct Wide {
+  static constexpr int kChannels = 64, kAccumulators = 16;
   using Bytes = __m512i;
-  using Operand = __m512i;
+  using Int = __m512i;
+  using Float = __m512;
 
   WHIT_INLINE static Bytes load(const s8* p, int count) {
-    return _mm512_xor_si512(_mm512_maskz_loadu_epi8(~__mmask64{0} >> (64 - count), p), zero());
+    return _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask(count), p), zero());
   }
   WHIT_INLINE static Bytes zero() { return _mm512_set1_epi8(static_cast<char>(128)); }
-
-  /// Unpacking works within 16 channels: pairs of taps, then fours of 4 channels, which are stored in order.
-  WHIT_INLINE static void store(const Bytes (&taps)[4], s8* p, int count) {
+  WHIT_INLINE static void unpack(const Bytes (&taps)[4], Bytes (&vectors)[4]) {
     const Bytes low01 = _mm512_unpacklo_epi8(taps[0], taps[1]), high01 = _mm512_unpackhi_epi8(taps[0], taps[1]);
     const Bytes low23 = _mm512_unpacklo_epi8(taps[2], taps[3]), high23 = _mm512_unpackhi_epi8(taps[2], taps[3]);
-    const Bytes fours[4] = {_mm512_unpacklo_epi16(low01, low23), _mm512_unpackhi_epi16(low01, low23),
-                            _mm512_unpacklo_epi16(high01, high23), _mm512_unpackhi_epi16(high01, high23)};
-    WHIT_UNROLL for (int i = 0; i < 4; ++i) _mm_store_si128((__m128i*)(p + 16 * i), _mm512_castsi512_si128(fours[i]));
-    if (count <= 16) return;
-    WHIT_UNROLL for (int i = 0; i < 4; ++i)
-        _mm_store_si128((__m128i*)(p + 64 + 16 * i), _mm512_extracti32x4_epi32(fours[i], 1));
-    if (count <= 32) return;
-    WHIT_UNROLL for (int i = 0; i < 4; ++i)
-        _mm_store_si128((__m128i*)(p + 128 + 16 * i), _mm512_extracti32x4_epi32(fours[i], 2));
-    if (count <= 48) return;
-    WHIT_UNROLL for (int i = 0; i < 4; ++i)
-        _mm_store_si128((__m128i*)(p + 192 + 16 * i), _mm512_extracti32x4_epi32(fours[i], 3));
+    vectors[0] = _mm512_unpacklo_epi16(low01, low23);
+    vectors[1] = _mm512_unpackhi_epi16(low01, low23);
+    vectors[2] = _mm512_unpacklo_epi16(high01, high23);
+    vectors[3] = _mm512_unpackhi_epi16(high01, high23);
   }
+  WHIT_INLINE static Bytes load_operand(const s8* p) { return _mm512_load_si512(p); }
+  WHIT_INLINE static void store_operand(s8* p, Bytes x) { _mm512_store_si512(p, x); }
+  WHIT_INLINE static Int dot4(Int acc, Bytes x, const s8* w) { return _mm512_dpbusd_epi32(acc, x, load_operand(w)); }
 
-  WHIT_INLINE static Operand operand(const s8* p) { return _mm512_load_si512(p); }
-  WHIT_INLINE static __m512i dot4(__m512i acc, Operand x, __m512i w) { return _mm512_dpbusd_epi32(acc, x, w); }
+  WHIT_INLINE static Int load(const s32* p) { return _mm512_load_si512(p); }
+  WHIT_INLINE static Float load(const f32* p) { return _mm512_load_ps(p); }
+  WHIT_INLINE static Float to_float(Int x) { return _mm512_cvtepi32_ps(x); }
+  WHIT_INLINE static Float float_bits(Int x) { return _mm512_castsi512_ps(x); }
+  WHIT_INLINE static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
+  WHIT_INLINE static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  WHIT_INLINE static Int round(Float x) { return _mm512_cvtps_epi32(x); }
+  WHIT_INLINE static Bytes narrow(const Int (&x)[4], s32 zero_point, s8 minimum, s8 maximum) {
+    const Int offset = _mm512_set1_epi16(static_cast<s16>(zero_point));
+    const Int low = _mm512_adds_epi16(_mm512_packs_epi32(x[0], x[1]), offset);
+    const Int high = _mm512_adds_epi16(_mm512_packs_epi32(x[2], x[3]), offset);
+    const Int bytes = _mm512_max_epi8(_mm512_packs_epi16(low, high), _mm512_set1_epi8(minimum));
+    return _mm512_min_epi8(bytes, _mm512_set1_epi8(maximum));
+  }
+  WHIT_INLINE static void store(s8* p, Bytes x, int count) { _mm512_mask_storeu_epi8(p, mask(count), x); }
+
+ private:
+  WHIT_INLINE static __mmask64 mask(int count) { return ~__mmask64{0} >> (64 - count); }
+};
+
+struct Half : Channels32 {
+  static constexpr int kAccumulators = 16;
+
+  WHIT_INLINE static Bytes load(const s8* p, int count) {
+    return _mm256_xor_si256(_mm256_maskz_loadu_epi8(mask(count), p), zero());
+  }
+  using Channels32::load;
+  WHIT_INLINE static Bytes zero() { return _mm256_set1_epi8(static_cast<char>(128)); }
+  WHIT_INLINE static Int dot4(Int acc, Bytes x, const s8* w) { return _mm256_dpbusd_epi32(acc, x, load_operand(w)); }
+  WHIT_INLINE static void store(s8* p, Bytes x, int count) { _mm256_mask_storeu_epi8(p, mask(count), x); }
+
+ private:
+  WHIT_INLINE static __mmask32 mask(int count) { return ~__mmask32{0} >> (32 - count); }
 };
 
 }  // namespace

@@ -32,14 +32,24 @@ isize block_vectors(const Kernel& kernel, isize taps) {
   return by_columns(kernel) ? kernel.size * row_groups(kernel) * kernel.rows : ceil_div(taps, kernel.group);
 }
 
-isize block_bytes(const Kernel& kernel, isize taps) {
-  return kernel.lanes * (static_cast<isize>(sizeof(s32)) + block_vectors(kernel, taps) * kernel.group);
+isize lane_bytes(const Kernel& kernel, isize taps) {
+  return static_cast<isize>(sizeof(s32)) + block_vectors(kernel, taps) * kernel.group;
+}
+
+/// Lanes of the block that begins with `channel`.
+isize block_lanes(const Kernel& kernel, isize channels, isize channel) {
+  return kernel.lanes == 64 && channels - channel <= 32 ? 32 : kernel.lanes;
+}
+
+/// Where a block of so many lanes has its channel.
+isize lane_of(isize lanes, isize channel) {
+  return lanes < 32 ? channel : channel % 16 / 4 * (lanes / 4) + channel / 16 * 4 + channel % 4;
 }
 
 /// Calls place(tap, position in the block's weights of one lane) for each tap, some more than once.
 template <class Place>
-void for_each_weight(const Kernel& kernel, isize taps, Place place) {
-  const isize vector = kernel.lanes * kernel.group;
+void for_each_weight(const Kernel& kernel, isize taps, isize lanes, Place place) {
+  const isize vector = lanes * kernel.group;
   if (!by_columns(kernel)) {
     for (isize tap = 0; tap < taps; ++tap) place(tap, tap / kernel.group * vector + tap % kernel.group);
     return;
@@ -69,24 +79,25 @@ const char* name(const Kernel& kernel) { return kernel.name; }
 Isa isa(const Kernel& kernel) { return kernel.isa; }
 
 std::size_t packed_bytes(const Kernel& kernel, isize channels, isize taps) {
-  const s64 channel_bytes = s64{block_vectors(kernel, taps)} * kernel.group + s64{sizeof(s32)};
-  return allocation_bytes(ceil_div(channels, kernel.lanes), kernel.lanes, channel_bytes);
+  const s64 lanes = s64{channels} / kernel.lanes * kernel.lanes;
+  const s64 rest = channels == lanes ? 0 : block_lanes(kernel, channels, static_cast<isize>(lanes));
+  return allocation_bytes(lanes + rest, lane_bytes(kernel, taps));
 }
 
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed) {
-  const isize bytes = block_bytes(kernel, rhs.taps);
   std::fill_n(packed, packed_bytes(kernel, rhs.channels, rhs.taps), std::byte{0});
   const u32 zero_point = static_cast<u32>(rhs.lhs_zero_point + kernel.lhs_offset);
   for (isize channel = 0; channel < rhs.channels; ++channel) {
-    std::byte* block = packed + channel / kernel.lanes * bytes;
-    const isize lane = channel % kernel.lanes;
+    const isize first = channel / kernel.lanes * kernel.lanes;
+    const isize lanes = block_lanes(kernel, rhs.channels, first), lane = lane_of(lanes, channel - first);
+    std::byte* block = packed + first * lane_bytes(kernel, rhs.taps);
     s32* bias = reinterpret_cast<s32*>(block);
-    s8* weights = reinterpret_cast<s8*>(block) + kernel.lanes * static_cast<isize>(sizeof(s32)) + lane * kernel.group;
+    s8* weights = reinterpret_cast<s8*>(block) + lanes * static_cast<isize>(sizeof(s32)) + lane * kernel.group;
     const s8* values = rhs.values + channel * rhs.taps;
     u32 sum = 0;  // unsigned, since sums of s32 may wrap as the accumulators do
     for (isize tap = 0; tap < rhs.taps; ++tap) sum += static_cast<u32>(values[tap]);
     bias[lane] = static_cast<s32>((rhs.bias ? static_cast<u32>(rhs.bias[channel]) : 0) - zero_point * sum);
-    for_each_weight(kernel, rhs.taps, [&](isize tap, isize position) { weights[position] = values[tap]; });
+    for_each_weight(kernel, rhs.taps, lanes, [&](isize tap, isize position) { weights[position] = values[tap]; });
   }
 }
 

@@ -1,13 +1,11 @@
 #pragma once
-// Depthwise convolution on a four-way dot product of bytes: four taps of a channel lie side by side.
+// Depthwise convolution on x86: a four-way dot product of bytes takes four taps of a channel, which unpacking lays side
+// by side.
 //
-// Include a file before that defines Vector (see simd_s8) and struct Interleave with
-//     kChannels                                    channels that a register of bytes holds, a multiple of kLanes
-//     Bytes, load(p, count), zero()                the first `count` channels at p (no byte beside them is read)
-//     store(Bytes (&taps)[4], s8* p, count)        channel after channel of the first `count`, its four taps together;
-//                                                  rounded up to 16 channels
-//     Operand operand(const s8* p)                 kLanes of those channels as an operand of
-//     Int dot4(Int acc, Operand x, Int w)          acc + the four products of every lane
+// Unpacking and packing work within 128 bits, 16 channels: four registers of kChannels bytes, one per tap, become four
+// vectors of dwords; vector i has channels 4i to 4i + 3 of every 16. Narrowing their four sums to bytes puts channels
+// in order again, so nothing is ever moved across a register. Packed weights, biases and scales have the vectors'
+// order.
 //
 // Taps that share a group of four are taken along the column: an interleaved column of four input rows serves all
 // output columns and, with shifted weights, all output rows that it is part of (3x3, two output rows):
@@ -17,6 +15,13 @@
 //     input row 2  w20       w10      j = 0, 1, 2 for each of 2 output rows
 //     input row 3   .        w20
 //                output 0  output 1
+//
+// Include a file before that defines Vector (see simd_s8) and struct Wide, and struct Half or Half = Wide, with
+//     kChannels, kAccumulators                     channels of a register of bytes; vectors of sums kept at a time
+//     Bytes, load(p, count), zero()                the first `count` channels at p (no byte beside them is read)
+//     unpack(taps[4], vectors[4])                  in their order
+//     load_operand, store_operand, Int dot4(Int acc, Bytes x, const s8* w)
+//     Int, Float, load, to_float, float_bits, mul, fma, round, narrow, store: of the epilogue
 
 #include "kernels/dwconv_s8/taps.h"
 #include "kernels/simd_s8/epilogue.h"
@@ -24,169 +29,277 @@
 namespace whit::dwconv_s8 {
 namespace {
 
-using Int = Vector::Int;
-
 WHIT_INLINE int smaller(isize a, isize b) { return static_cast<int>(a < b ? a : b); }
 
-/// Pixels of the output that a register tile computes, T rows of kColumns from pixel (y, x), in that order.
-template <int T, int kColumns>
-class Pixels {
- public:
-  Pixels(const Geometry& g, isize y, isize row_end, isize x) : first_(y * g.out_w + x), row_stride_(g.out_w) {
-    const u32 row = ~0u >> (32 - smaller(kColumns, g.out_w - x));
-    for (isize t = 0; t < T && y + t < row_end; ++t) present_ |= row << (t * kColumns);
-  }
-  WHIT_INLINE bool has(int i) const { return (present_ >> i) & 1; }
-  WHIT_INLINE isize operator[](int i) const { return first_ + i / kColumns * row_stride_ + i % kColumns; }
-
- private:
-  isize first_, row_stride_;
-  u32 present_ = 0;
+/// What the epilogue of a block of channels needs, in the order of the vectors.
+struct Constants {
+  alignas(64) s32 start[Wide::kChannels];
+  alignas(64) f32 scale[Wide::kChannels];
+  alignas(64) f32 offset[Wide::kChannels];
+  enum class Form : u8 {
+    relu,     ///< the bits of an f32 2^23 + acc, from which one FMA makes acc * scale, see below
+    plain,    ///< no result needs its upper bound in f32
+    general,  ///< everything else
+  };
+  Form form;
 };
+
+/// Sums as far from their bias as `taps` products can take them stay within 2^23 and, scaled, within s32.
+///
+/// relu: accumulators start at the bits of 2^23. Then a sum acc >= 0 is the f32 2^23 + acc, and the FMA with scale and
+/// -2^23 * scale, which is exact, rounds acc * scale once, as the product does. Where acc < 0, the f32 is 2^23 + acc /
+/// 2 and the result not above 0, which is all that the clamp wants to know.
+template <class L>
+void set_constants(const Args& args, isize taps, isize channel, int count, const s8* block, Constants* constants) {
+  constexpr s32 kBits = 0x4b000000;
+  constexpr f32 kOne = 0x1p23f;
+  const s32 most = (1 << 23) - 1 - static_cast<s32>(smaller(taps, 256)) * 2 * 128 * 127;
+  const EpilogueS8& epilogue = args.epilogue;
+  bool fast = taps <= 256 && epilogue.output == EpilogueS8::Output::s8 && epilogue.activation == Activation::clamp &&
+              !epilogue.residual;
+  bool relu = epilogue.clamp_min >= 0;
+  const s32* bias = reinterpret_cast<const s32*>(block);
+  for (int i = 0; i < L::kChannels; ++i) constants->start[i] = bias[i], constants->scale[i] = 0;
+  if (!fast) {
+    constants->form = Constants::Form::general;
+    return;
+  }
+  for (int c = 0; c < count; ++c) {
+    const int lane = c % 16 / 4 * (L::kChannels / 4) + c / 16 * 4 + c % 4;
+    const f32 scale = epilogue.scale[channel + c];
+    constants->scale[lane] = scale;
+    fast = fast && bias[lane] <= most && bias[lane] >= -most && scale < 256 && scale > -256;
+    relu = relu && scale >= 0;
+  }
+  constants->form = !fast ? Constants::Form::general : relu ? Constants::Form::relu : Constants::Form::plain;
+  if (constants->form != Constants::Form::relu) return;
+  for (int i = 0; i < L::kChannels; ++i) {
+    constants->start[i] += kBits;
+    constants->offset[i] = -kOne * constants->scale[i];
+  }
+}
+
+/// Four vectors of sums of some pixels, given as Vector::kLanes channels in order, through the epilogue of every case.
+struct Pixel {
+  isize index;
+  WHIT_INLINE bool has(int) const { return true; }
+  WHIT_INLINE isize operator[](int) const { return index; }
+};
+[[gnu::noinline]] void finish_sums(const Epilogue& epilogue, const s32* sums, isize pixel, isize channel, int count) {
+  for (int c = 0; c < count; c += Vector::kLanes) {
+    Vector::Int acc[1][1] = {{Vector::load(sums + c)}};
+    finish(epilogue, acc, Pixel{pixel}, channel + c, smaller(Vector::kLanes, count - c));
+  }
+}
+
+/// One block of channels of some output rows.
+template <class L>
+struct Block {
+  using Int = typename L::Int;
+
+  const Epilogue& epilogue;
+  const Constants& constants;
+  const s8* weights;  // behind the biases
+  isize channel;
+  int count;
+
+  WHIT_INLINE void start(Int (&acc)[4]) const {
+    WHIT_UNROLL for (int v = 0; v < 4; ++v) acc[v] = L::load(constants.start + v * (L::kChannels / 4));
+  }
+
+  /// Stores one pixel.
+  template <Constants::Form kForm>
+  WHIT_INLINE void finish_pixel(Int (&acc)[4], isize pixel) const {
+    constexpr int kLanes = L::kChannels / 4;
+    if constexpr (kForm == Constants::Form::general) {
+      alignas(64) s32 vectors[L::kChannels], sums[L::kChannels];
+      WHIT_UNROLL for (int v = 0; v < 4; ++v) L::store_operand(reinterpret_cast<s8*>(vectors + v * kLanes), acc[v]);
+      for (int c = 0; c < L::kChannels; ++c) sums[c] = vectors[c % 16 / 4 * kLanes + c / 16 * 4 + c % 4];
+      finish_sums(epilogue, sums, pixel, channel, count);
+    } else {
+      Int x[4];
+      WHIT_UNROLL for (int v = 0; v < 4; ++v) {
+        const auto scale = L::load(constants.scale + v * kLanes);
+        if constexpr (kForm == Constants::Form::relu) {
+          x[v] = L::round(L::fma(L::float_bits(acc[v]), scale, L::load(constants.offset + v * kLanes)));
+        } else {
+          x[v] = L::round(L::mul(L::to_float(acc[v]), scale));
+        }
+      }
+      const auto bytes = L::narrow(x, epilogue.spec.zero_point, epilogue.minimum, epilogue.maximum);
+      L::store(static_cast<s8*>(epilogue.out) + pixel * epilogue.out_stride + channel, bytes, count);
+    }
+  }
+};
+
+/// Calls strip<L, kForm>(block, y) for every block of channels of every `rows` output rows from row_begin on.
+template <class Strip>
+WHIT_INLINE void for_each_strip(const Args& args, isize row_begin, isize row_end, isize rows, isize vectors,
+                                const Strip& strip) {
+  constexpr int kBlocks = 12;  // constants of so many fit into L1 beside the rest
+  const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
+  const isize channels = args.geometry.channels, taps = args.geometry.kernel_h * args.geometry.kernel_w;
+  const isize lane_bytes = static_cast<isize>(sizeof(s32)) + 4 * vectors;
+  Constants constants[kBlocks];
+  for (isize first = 0; first < channels; first += kBlocks * Wide::kChannels) {
+    const isize last = channels - first < kBlocks * Wide::kChannels ? channels : first + kBlocks * Wide::kChannels;
+    for (isize y = row_begin; y < row_end; y += rows) {
+      for (isize channel = first; channel < last; channel += Wide::kChannels) {
+        const int count = smaller(Wide::kChannels, channels - channel);
+        const s8* block = reinterpret_cast<const s8*>(args.packed) + channel * lane_bytes;
+        Constants& own = constants[(channel - first) / Wide::kChannels];
+        const auto with = [&]<class L>() {
+          if (y == row_begin) set_constants<L>(args, taps, channel, count, block, &own);
+          const Block<L> values{epilogue, own, block + L::kChannels * sizeof(s32), channel, count};
+          switch (own.form) {
+            case Constants::Form::relu: return strip.template operator()<L, Constants::Form::relu>(values, y);
+            case Constants::Form::plain: return strip.template operator()<L, Constants::Form::plain>(values, y);
+            default: return strip.template operator()<L, Constants::Form::general>(values, y);
+          }
+        };
+        if (count <= Half::kChannels) {
+          with.template operator()<Half>();
+        } else {
+          with.template operator()<Wide>();
+        }
+      }
+    }
+  }
+}
 
 /// K x K taps at stride S, T output rows together, without dilation.
 template <int K, int S, int T>
 struct Square {
   static constexpr int kInRows = (T - 1) * S + K, kGroups = (kInRows + 3) / 4;
-  static constexpr int kRegisterColumns = 8 / T, kColumns = 8;  // output columns of a register tile and of a tile
+  static constexpr int kColumns = 8;  // output columns of a tile
   static constexpr int kInColumns = (kColumns - 1) * S + K;
-  static constexpr int kVectorBytes = Vector::kLanes * 4;
-  static constexpr int kBlockBytes = kVectorBytes * (1 + K * kGroups * T);
-  using Column = s8[kGroups][Interleave::kChannels * 4];
 
-  /// Columns of the tile from output column x, `count` channels from `channel`.
-  static void interleave(const Geometry& g, const s8* pad, const s8* const (&rows)[kInRows], isize x, int columns,
-                         isize channel, int count, Column* out) {
-    const isize ix_begin = x * S - g.pad_left;
-    for (int column = 0; column < columns; ++column) {
-      const isize ix = ix_begin + column;
+  template <class L>
+  using Column = s8[kGroups][4][L::kChannels];
+
+  /// `columns` input columns from ix on. Rows outside of the image are null.
+  template <class L>
+  WHIT_INLINE static void interleave(const Geometry& g, const s8* pad, const s8* const (&rows)[kInRows], isize ix,
+                                     int columns, isize channel, int count, Column<L>* out) {
+    for (; columns > 0; --columns, ++ix, ++out) {
       const bool inside = ix >= 0 && ix < g.in_w;
       const isize offset = ix * g.channels + channel;
       WHIT_UNROLL for (int group = 0; group < kGroups; ++group) {
-        Interleave::Bytes taps[4];
+        typename L::Bytes taps[4], vectors[4];
         WHIT_UNROLL for (int l = 0; l < 4; ++l) {
           const int row = 4 * group + l;
           if (row < kInRows) {
-            taps[l] = Interleave::load(inside && rows[row] ? rows[row] + offset : pad + channel, count);
+            taps[l] = L::load(inside && rows[row] ? rows[row] + offset : pad + channel, count);
           } else {
-            taps[l] = Interleave::zero();
+            taps[l] = L::zero();
           }
         }
-        Interleave::store(taps, out[column][group], count);
+        L::unpack(taps, vectors);
+        WHIT_UNROLL for (int v = 0; v < 4; ++v) L::store_operand((*out)[group][v], vectors[v]);
       }
     }
   }
 
-  /// T x kRegisterColumns output pixels of kLanes channels.
-  static void register_tile(const Epilogue& epilogue, const Pixels<T, kRegisterColumns>& pixels, const Column* in,
-                            int lane, const s8* block, isize channel, int count) {
-    Int acc[T * kRegisterColumns][1];
-    const Int bias = Vector::load(reinterpret_cast<const s32*>(block));
-    WHIT_UNROLL for (int i = 0; i < T * kRegisterColumns; ++i) acc[i][0] = bias;
-    WHIT_UNROLL for (int column = 0; column < (kRegisterColumns - 1) * S + K; ++column) {
-      WHIT_UNROLL for (int group = 0; group < kGroups; ++group) {
-        const auto x = Interleave::operand(in[column][group] + lane * 4);
-        WHIT_UNROLL for (int o = 0; o < kRegisterColumns; ++o) {
-          const int j = column - o * S;
-          if (j < 0 || j >= K) continue;
-          WHIT_UNROLL for (int t = 0; t < T; ++t) {
-            if (4 * group + 3 < t * S || 4 * group >= t * S + K) continue;
-            const s8* weights = block + kVectorBytes * (1 + (j * kGroups + group) * T + t);
-            Int& sum = acc[t * kRegisterColumns + o][0];
-            sum = Interleave::dot4(sum, x, Vector::load(reinterpret_cast<const s32*>(weights)));
+  /// T rows x P columns of output pixels from (y, x) on, `columns` of which exist.
+  template <class L, Constants::Form kForm, int P>
+  WHIT_INLINE static void register_tile(const Block<L>& block, const Column<L>* in, isize pixel, isize out_w,
+                                        isize rows, int columns) {
+    typename L::Int acc[T][P][4];
+    WHIT_UNROLL for (int t = 0; t < T; ++t) { WHIT_UNROLL for (int p = 0; p < P; ++p) block.start(acc[t][p]); }
+    WHIT_UNROLL for (int group = 0; group < kGroups; ++group) {
+      WHIT_UNROLL for (int v = 0; v < 4; ++v) {
+        WHIT_UNROLL for (int column = 0; column < (P - 1) * S + K; ++column) {
+          const auto x = L::load_operand(in[column][group][v]);
+          WHIT_UNROLL for (int p = 0; p < P; ++p) {
+            const int j = column - p * S;
+            if (j < 0 || j >= K) continue;
+            WHIT_UNROLL for (int t = 0; t < T; ++t) {
+              if (4 * group + 3 < t * S || 4 * group >= t * S + K) continue;
+              const s8* w = block.weights + (((j * kGroups + group) * T + t) * 4 + v) * L::kChannels;
+              acc[t][p][v] = L::dot4(acc[t][p][v], x, w);
+            }
           }
         }
       }
     }
-    finish(epilogue, acc, pixels, channel, count);
+    WHIT_UNROLL for (int t = 0; t < T; ++t) {
+      if (t >= rows) break;
+      WHIT_UNROLL for (int p = 0; p < P; ++p) {
+        if (p < columns) block.template finish_pixel<kForm>(acc[t][p], pixel + t * out_w + p);
+      }
+    }
   }
 
-  static void run(const Args& args, isize row_begin, isize row_end) {
-    const Geometry g = args.geometry;  // a copy, which stores to s8 cannot alias
-    const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
-    alignas(64) Column in[kInColumns];
-    for (isize y = row_begin; y < row_end; y += T) {
+  struct Strip {
+    const Args& args;
+    isize row_end;
+
+    template <class L, Constants::Form kForm>
+    [[gnu::noinline]] void operator()(const Block<L>& shared_block, isize y) const {
+      constexpr int kPixels = L::kAccumulators / (4 * T) > 0 ? L::kAccumulators / (4 * T) : 1;
+      const Block<L> block = shared_block;
+      const Geometry g = args.geometry;  // copies, which stores to s8 cannot alias
+      const s8* const pad = args.pad;
       const s8* rows[kInRows];
       for (int i = 0; i < kInRows; ++i) {
         const isize iy = y * S - g.pad_top + i;
         rows[i] = iy >= 0 && iy < g.in_h ? args.in + iy * g.in_w * g.channels : nullptr;
       }
-      for (isize channel = 0; channel < g.channels; channel += Interleave::kChannels) {
-        const int count = smaller(Interleave::kChannels, g.channels - channel);
-        for (isize x = 0; x < g.out_w; x += kColumns) {
-          const int columns = smaller(kColumns, g.out_w - x);
-          const int computed = (columns + kRegisterColumns - 1) / kRegisterColumns * kRegisterColumns;
-          interleave(g, args.pad, rows, x, (computed - 1) * S + K, channel, count, in);
-          const s8* block = reinterpret_cast<const s8*>(args.packed) + channel / Vector::kLanes * kBlockBytes;
-          for (int lane = 0; lane < count; lane += Vector::kLanes, block += kBlockBytes) {
-            for (int o = 0; o < columns; o += kRegisterColumns)
-              register_tile(epilogue, {g, y, row_end, x + o}, in + o * S, lane, block, channel + lane,
-                            smaller(Vector::kLanes, count - lane));
-          }
-        }
+      alignas(64) Column<L> in[kInColumns];
+      for (isize x = 0; x < g.out_w; x += kColumns) {
+        const int columns = smaller(kColumns, g.out_w - x);
+        const int computed = (columns + kPixels - 1) / kPixels * kPixels;
+        interleave<L>(g, pad, rows, x * S - g.pad_left, (computed - 1) * S + K, block.channel, block.count, in);
+        for (int o = 0; o < columns; o += kPixels)
+          register_tile<L, kForm, kPixels>(block, in + o * S, y * g.out_w + x + o, g.out_w, row_end - y, columns - o);
       }
     }
+  };
+
+  static void run(const Args& args, isize row_begin, isize row_end) {
+    for_each_strip(args, row_begin, row_end, T, K * kGroups * T, Strip{args, row_end});
   }
 };
 
-/// Any kernel, stride and dilation: four taps in the order (i, j), four output columns together.
+/// Any kernel, stride and dilation: four taps in the order (i, j), some output columns together.
 struct Any {
-  static constexpr int kColumns = 4, kGroups = 8;  // output columns of a tile, groups of taps interleaved at a time
-  static constexpr int kVectorBytes = Vector::kLanes * 4;
-  static constexpr int kVectors = Interleave::kChannels / Vector::kLanes;
-  using Group = s8[Interleave::kChannels * 4];
-
-  static void tile(const Args& args, const Epilogue& epilogue, isize y, isize x, isize channel) {
+  template <class L, Constants::Form kForm, int P>
+  WHIT_INLINE static void tile(const Args& args, const Block<L>& block, isize y, isize x, int columns) {
     const Geometry& g = args.geometry;
-    const isize taps = g.kernel_h * g.kernel_w, groups = (taps + 3) / 4;
-    const isize block_bytes = kVectorBytes * (1 + groups);
-    const int count = smaller(Interleave::kChannels, g.channels - channel);
-    const int columns = smaller(kColumns, g.out_w - x);
-    const s8* blocks = reinterpret_cast<const s8*>(args.packed) + channel / Vector::kLanes * block_bytes;
-    alignas(64) Group in[kColumns][kGroups];
-    alignas(64) s32 sums[kVectors][kColumns][Vector::kLanes];
-
-    Taps pixels[kColumns] = {{args, y, x}, {args, y, x + 1}, {args, y, x + 2}, {args, y, x + 3}};
-    for (isize first = 0; first < groups; first += kGroups) {
-      const int some = smaller(kGroups, groups - first);
-      for (int column = 0; column < columns; ++column) {
-        for (int group = 0; group < some; ++group) {
-          Interleave::Bytes bytes[4];
-          WHIT_UNROLL for (int l = 0; l < 4; ++l) {
-            bytes[l] = (first + group) * 4 + l < taps ? Interleave::load(pixels[column].next() + channel, count)
-                                                      : Interleave::zero();
-          }
-          Interleave::store(bytes, in[column][group], count);
+    const isize taps = g.kernel_h * g.kernel_w;
+    typename L::Int acc[P][4];
+    WHIT_UNROLL for (int p = 0; p < P; ++p) block.start(acc[p]);
+    Taps pixels[P] = {{args, y, x}, {args, y, columns > 1 ? x + 1 : x}};
+    const s8* w = block.weights;
+    for (isize tap = 0; tap < taps; tap += 4, w += 4 * L::kChannels) {
+      WHIT_UNROLL for (int p = 0; p < P; ++p) {
+        typename L::Bytes bytes[4], vectors[4];
+        WHIT_UNROLL for (int l = 0; l < 4; ++l) {
+          bytes[l] = tap + l < taps ? L::load(pixels[p].next() + block.channel, block.count) : L::zero();
         }
+        L::unpack(bytes, vectors);
+        WHIT_UNROLL for (int v = 0; v < 4; ++v) acc[p][v] = L::dot4(acc[p][v], vectors[v], w + v * L::kChannels);
       }
-      for (int v = 0; v * Vector::kLanes < count; ++v) {
-        const s8* block = blocks + v * block_bytes;
-        Int acc[kColumns][1];
-        WHIT_UNROLL for (int i = 0; i < kColumns; ++i) acc[i][0] =
-            Vector::load(first == 0 ? reinterpret_cast<const s32*>(block) : sums[v][i]);
-        for (int group = 0; group < some; ++group) {
-          const Int w = Vector::load(reinterpret_cast<const s32*>(block + kVectorBytes * (1 + first + group)));
-          WHIT_UNROLL for (int i = 0; i < kColumns; ++i) acc[i][0] =
-              Interleave::dot4(acc[i][0], Interleave::operand(in[i][group] + v * kVectorBytes), w);
-        }
-        if (first + some < groups) {
-          WHIT_UNROLL for (int i = 0; i < kColumns; ++i) Vector::store(sums[v][i], acc[i][0]);
-        } else {
-          finish(epilogue, acc, Pixels<1, kColumns>(g, y, y + 1, x), channel + v * Vector::kLanes,
-                 smaller(Vector::kLanes, count - v * Vector::kLanes));
-        }
-      }
+    }
+    WHIT_UNROLL for (int p = 0; p < P; ++p) {
+      if (p < columns) block.template finish_pixel<kForm>(acc[p], y * g.out_w + x + p);
     }
   }
 
-  static void run(const Args& args, isize row_begin, isize row_end) {
-    const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
-    for (isize y = row_begin; y < row_end; ++y) {
-      for (isize x = 0; x < args.geometry.out_w; x += kColumns) {
-        for (isize channel = 0; channel < args.geometry.channels; channel += Interleave::kChannels)
-          tile(args, epilogue, y, x, channel);
-      }
+  struct Strip {
+    const Args& args;
+
+    template <class L, Constants::Form kForm>
+    [[gnu::noinline]] void operator()(const Block<L>& block, isize y) const {
+      constexpr int kPixels = 2;
+      for (isize x = 0; x < args.geometry.out_w; x += kPixels)
+        tile<L, kForm, kPixels>(args, block, y, x, smaller(kPixels, args.geometry.out_w - x));
     }
+  };
+
+  static void run(const Args& args, isize row_begin, isize row_end) {
+    const isize taps = args.geometry.kernel_h * args.geometry.kernel_w;
+    for_each_strip(args, row_begin, row_end, 1, (taps + 3) / 4, Strip{args});
   }
 };
 

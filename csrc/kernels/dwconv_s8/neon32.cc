@@ -1,20 +1,18 @@
 // ARMv7 NEON, 8 channels at a time. Two products fit in s16 (128 * 127 * 2 = 32512): vmull.s8, vmlal.s8 for a pair of
-// taps, two vaddw.s16 into s32. The square kernels go through the kernel row by row: the inputs of a row are loaded
-// once for all output columns of the tile, which are as many as leave registers for a row of inputs and weights:
+// taps, two vaddw.s16 into s32.
 //
-//     8 accumulators (4 columns), 6 or 9 half registers of input, 3 of weights, the products
+// 3x3 slides along the columns in assembly (neon32_sliding.h). 5x5 goes through the kernel row by row: the inputs of a
+// row are loaded once for all output columns of the tile, which are as many as leave registers for a row of inputs and
+// weights: 8 accumulators (4 columns), 8 or 11 half registers of input, 5 of weights, the products.
 
 #include "kernels/simd_s8/neon32.h"
 // after the vector
+#include "kernels/dwconv_s8/neon32_sliding.h"
 #include "kernels/dwconv_s8/taps.h"
 #include "kernels/simd_s8/epilogue.h"
 
 namespace whit::dwconv_s8 {
 namespace {
-
-using Int = Vector::Int;
-
-constexpr isize kChannels = 8;
 
 WHIT_INLINE isize block_bytes(const Args& args) {
   return kChannels * (static_cast<isize>(sizeof(s32)) + args.geometry.kernel_h * args.geometry.kernel_w);
@@ -213,10 +211,10 @@ struct Square {
 }  // namespace
 
 void dwconv_s8_3x3s1_neon32(const Args& args, isize row_begin, isize row_end) {
-  Square<3, 1>::run(args, row_begin, row_end);
+  Sliding<1, Any>::run(args, row_begin, row_end);
 }
 void dwconv_s8_3x3s2_neon32(const Args& args, isize row_begin, isize row_end) {
-  Square<3, 2>::run(args, row_begin, row_end);
+  Sliding<2, Any>::run(args, row_begin, row_end);
 }
 void dwconv_s8_5x5s1_neon32(const Args& args, isize row_begin, isize row_end) {
   Square<5, 1>::run(args, row_begin, row_end);

@@ -17,15 +17,34 @@ constexpr Kernel kKernels[] = {
 #undef GEMM_S8_KERNEL
 };
 
-/// True if the sum of products of any s8 with weights j, j + 8, j + 16, j + 24 fits in s16, whatever j: of two groups
-/// of 16 of one column.
-bool is_mild(const u8* first, const u8* second) {
+/// True if the sum of products of any s8 with weights a[j], b[j], c[j], d[j] fits in s16, for all j < lanes.
+bool is_mild(const u8* a, const u8* b, const u8* c, const u8* d, int lanes) {
   const auto magnitude = [](u8 x) { return std::abs(static_cast<s8>(x)); };
-  for (int j = 0; j < 8; ++j) {
-    if (magnitude(first[j]) + magnitude(first[j + 8]) + magnitude(second[j]) + magnitude(second[j + 8]) > 255)
-      return false;
-  }
+  for (int j = 0; j < lanes; ++j)
+    if (magnitude(a[j]) + magnitude(b[j]) + magnitude(c[j]) + magnitude(d[j]) > 255) return false;
   return true;
+}
+
+/// The runs of kernel.h of the `steps` whole steps of a tap; returns their end.
+u8* pack_mild_runs(const u8* values, isize nr, isize steps, u8* runs) {
+  constexpr isize kLongest = 255;
+  const isize pairs = 2 * nr;  // bytes of a pair of k
+  isize step = 0;
+  const auto length = [&](bool mild) {
+    isize count = 0;
+    for (; step < steps && count < kLongest; ++step, ++count) {
+      const u8* w = values + step * 4 * pairs;
+      if (is_mild(w, w + pairs, w + 2 * pairs, w + 3 * pairs, static_cast<int>(pairs)) != mild) break;
+    }
+    return count;
+  };
+  for (;;) {
+    *runs++ = static_cast<u8>(length(true));
+    isize others = length(false);
+    if (others == 0 && step < steps) ++others, ++step;  // a mild one after the longest run, as 0 is the end
+    *runs++ = static_cast<u8>(others);
+    if (others == 0) return runs;
+  }
 }
 
 /// The words of kernel.h of the columns 2 * pair and 2 * pair + 1 of a panel.
@@ -42,7 +61,10 @@ void pack_mild(const u8* values, isize nr, isize groups, isize pair, u32* words)
     }
     const u8* first = values + (g * nr + 2 * pair) * kGroup;
     const u8* second = first + nr * kGroup;
-    word = word << 1 | (is_mild(first, second) && is_mild(first + kGroup, second + kGroup) ? 1 : 0);
+    const auto column_is_mild = [&](isize at) {
+      return is_mild(first + at, first + at + 8, second + at, second + at + 8, 8);
+    };
+    word = word << 1 | (column_is_mild(0) && column_is_mild(kGroup) ? 1 : 0);
     ++bits;
   }
   *words = (word << 1 | kEnd) << (31 - bits);
@@ -55,9 +77,10 @@ void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, st
   u8* values = reinterpret_cast<u8*>(packed) + nr * static_cast<isize>(sizeof(s32));
   std::fill_n(bias, nr, 0);
   std::fill_n(values, rhs.taps * groups * kr * nr, static_cast<u8>(kernel.rhs_offset));
-  u32* mild = reinterpret_cast<u32*>(values + rhs.taps * groups * kr * nr);
-  const isize words = mild_words(kr, rhs.k);
-  f32* reach = reinterpret_cast<f32*>(mild + nr / 2 * words);
+  u8* const mild = values + rhs.taps * groups * kr * nr;
+  const isize mild_size = mild_bytes(nr, kr, rhs.taps, rhs.k);
+  f32* reach = reinterpret_cast<f32*>(mild + mild_size);
+  std::fill_n(mild, mild_size, u8{0});
   std::fill_n(reach, nr, 0.0f);
   for (isize column = 0; column < columns; ++column) {
     const s8* source = rhs.values + (n + column) * rhs.taps * rhs.k;
@@ -79,7 +102,22 @@ void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, st
     bias[column] = static_cast<s32>(start - static_cast<u32>(rhs.lhs_zero_point) * sum);
     reach[column] = static_cast<f32>(128 * magnitude);
   }
-  for (isize pair = 0; words > 0 && pair < nr / 2; ++pair) pack_mild(values, nr, groups, pair, mild + pair * words);
+  if (const isize words = mild_words(kr, rhs.k)) {
+    for (isize pair = 0; pair < nr / 2; ++pair)
+      pack_mild(values, nr, groups, pair, reinterpret_cast<u32*>(mild) + pair * words);
+  }
+  if (mild_runs_bytes(kr, rhs.taps, rhs.k)) {
+    u8* runs = mild;
+    for (isize t = 0; t < rhs.taps; ++t) runs = pack_mild_runs(values + t * groups * kr * nr, nr, rhs.k / 8, runs);
+  }
+}
+
+/// Tiles of rows that run() takes through the panels together: as many as stay in a small L1 beside a panel. Weights
+/// stream in once per block, for which AMX takes more rows: it multiplies faster than L2 delivers.
+isize block_tiles(const Kernel& kernel, isize taps, isize k) {
+  constexpr isize kBlockBytes = 16 << 10;
+  const isize least = kernel.isa == Isa::amx ? 4 : 1;
+  return static_cast<isize>(std::clamp<s64>(kBlockBytes / (s64{taps} * k * kernel.mr), least, kMaxTilesPerBlock));
 }
 
 }  // namespace
@@ -105,8 +143,13 @@ isize tile_rows(const Kernel& kernel) { return kernel.mr; }
 
 std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
   const s64 column_bytes = s64{taps} * ceil_div(k, kernel.kr) * kernel.kr + s64{sizeof(s32) + sizeof(f32)};
-  const s64 mild_bytes = s64{kernel.nr / 2} * mild_words(kernel.kr, k) * s64{sizeof(u32)};
-  return allocation_bytes(ceil_div(n, kernel.nr), kernel.nr * column_bytes + mild_bytes);
+  const s64 panel = kernel.nr * column_bytes + mild_bytes(kernel.nr, kernel.kr, taps, k);
+  return allocation_bytes(ceil_div(n, kernel.nr), panel);
+}
+
+std::size_t scratch_bytes(const Kernel& kernel, isize taps, isize k) {
+  if (!gathers(kernel)) return 0;
+  return allocation_bytes(block_tiles(kernel, taps, k) * kernel.mr, gathered_stride(kernel.kr, taps, k));
 }
 
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin, isize n_end) {
@@ -117,10 +160,7 @@ void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin
 
 void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isize n_begin, isize n_end) {
   if (m_begin >= m_end || n_begin >= n_end) return;
-  // As many rows as stay in a small L1 beside a panel; weights stream in once per block.
-  constexpr isize kBlockBytes = 16 << 10;
-  const s64 tile_bytes = s64{args.taps} * args.k * kernel.mr;
-  const isize tiles = static_cast<isize>(std::clamp<s64>(kBlockBytes / tile_bytes, 1, kMaxTilesPerBlock));
+  const isize tiles = block_tiles(kernel, args.taps, args.k);
   const isize all = ceil_div(m_end - m_begin, kernel.mr), blocks = ceil_div(all, tiles);
   for (isize i = 0; i < blocks; ++i) {
     const isize begin = m_begin + static_cast<isize>(s64{all} * i / blocks) * kernel.mr;

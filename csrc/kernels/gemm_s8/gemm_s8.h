@@ -41,6 +41,8 @@ isize k_group(const Kernel& kernel);
 /// Rows per tile; row ranges given to run() best start on a multiple of it.
 isize tile_rows(const Kernel& kernel);
 std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k);
+/// Scratch that every thread in run() needs for rows given by offsets; 0 for most kernels.
+std::size_t scratch_bytes(const Kernel& kernel, isize taps, isize k);
 /// Packs the panels of columns [n_begin, n_end) (n_begin a multiple of panel_columns) into `packed`, which is
 /// 64-byte aligned and holds packed_bytes(). Panels may be packed by several threads at once.
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin, isize n_end);
@@ -60,11 +62,12 @@ struct Args {
   const std::byte* packed;
   isize n, taps, k;
   EpilogueS8 epilogue;
-  void* out;         ///< s32, s8 or f32 as epilogue.output says
-  isize out_stride;  ///< elements from row to row
+  void* out;                     ///< s32, s8 or f32 as epilogue.output says
+  isize out_stride;              ///< elements from row to row
+  std::byte* scratch = nullptr;  ///< scratch_bytes() of the calling thread's own, 64-byte aligned, if lhs has offsets
 };
 
-/// Computes rows [m_begin, m_end) x columns [n_begin, n_end). Exact on every ISA; needs no scratch, allocates nothing.
+/// Computes rows [m_begin, m_end) x columns [n_begin, n_end). Exact on every ISA; allocates nothing.
 void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isize n_begin, isize n_end);
 
 }  // namespace whit::gemm_s8

@@ -9,7 +9,7 @@ namespace {
 
 struct Matrices {
   static constexpr int kGroup = 8;
-  static constexpr bool kInterleaves = true;
+  static constexpr bool kInterleaves = true, kReadsRows = false;
 
   /// acc[i][c]: rows 2i, 2i + 1 and columns 2c, 2c + 1.
   template <int R, int C>

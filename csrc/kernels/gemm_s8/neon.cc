@@ -12,7 +12,7 @@ namespace {
 
 struct Pairs {
   static constexpr int kGroup = 2;
-  static constexpr bool kInterleaves = false;
+  static constexpr bool kInterleaves = false, kReadsRows = true;
 
   template <int R, int C>
   using Accumulators = Int[R][C];
@@ -25,110 +25,175 @@ struct Pairs {
     }
   }
 
-  /// A pair of k in all lanes. (From intrinsics, compilers take the lane through general registers or split the DUP.)
-  template <int kPair>
-  WHIT_INLINE static int8x16_t spread(int8x8_t x) {
-    int8x16_t pair;
-    __asm__ volatile("dup %0.8h, %1.h[%2]" : "=w"(pair) : "w"(x), "i"(kPair));
-    return pair;
+  /// A pair of k in all lanes.
+  WHIT_INLINE static void spread(int8x16_t& pair, const s8*& row) {
+    __asm__ volatile("ld1r {%0.8h}, [%1], #2" : "=w"(pair), "+r"(row) : : "memory");
   }
 
-  /// A row times 8 or 16 columns: pairs of k x0 with w0, x1 with w1. As one piece, so that the products take no more
-  /// than four registers and no copy, and that x0 and x1 become pairs kNext and kNext + 1 of the next row as soon as
-  /// they are free, which on CPUs that keep the order hides the time that DUP takes. kNext < 0: there is no next row.
-#define FIRST_8 "smull %[p0].8h, %[x0].8b, %[w0].8b\n\tsmull2 %[p1].8h, %[x0].16b, %[w0].16b\n\t"
-#define NEXT_8 "smlal %[p0].8h, %[x1].8b, %[w1].8b\n\tsmlal2 %[p1].8h, %[x1].16b, %[w1].16b\n\t"
+  /// 8 k of a row times 8 or 16 columns, pairs of k x0 and x1 with w, the first of which are there; `row` is at the
+  /// third and moves on. As one piece, so that the products take no more than four registers and no copy, and that x0
+  /// and x1 become the next pairs, in the end the first ones of the row `next`, as soon as they are free, which on CPUs
+  /// that keep the order hides the time that loading takes. kLast: there is no next row.
+#define PRODUCTS_8(add, x, w) \
+  "sm" add " %[p0].8h, %[" x "].8b, %[" w "].8b\n\tsm" add "2 %[p1].8h, %[" x "].16b, %[" w "].16b\n\t"
+#define PRODUCTS_16(add, x, w, v) \
+  PRODUCTS_8(add, x, w)           \
+  "sm" add " %[p2].8h, %[" x "].8b, %[" v "].8b\n\tsm" add "2 %[p3].8h, %[" x "].16b, %[" v "].16b\n\t"
 #define SUM_8 "sadalp %[a0].4s, %[p0].8h\n\tsadalp %[a1].4s, %[p1].8h\n\t"
-#define FIRST_16 FIRST_8 "smull %[p2].8h, %[x0].8b, %[v0].8b\n\tsmull2 %[p3].8h, %[x0].16b, %[v0].16b\n\t"
-#define NEXT_16 NEXT_8 "smlal %[p2].8h, %[x1].8b, %[v1].8b\n\tsmlal2 %[p3].8h, %[x1].16b, %[v1].16b\n\t"
 #define SUM_16 SUM_8 "sadalp %[a2].4s, %[p2].8h\n\tsadalp %[a3].4s, %[p3].8h\n\t"
-#define SPREAD_0 "dup %[x0].8h, %[next].h[%[lane]]\n\t"
-#define SPREAD_1 "dup %[x1].8h, %[next].h[%[lane] + 1]\n\t"
+#define SPREAD(x, row) "ld1r {%[" x "].8h}, [%[" row "]], #2\n\t"
+#define ROW_8(sum, add)         \
+  PRODUCTS_8("ull", "x0", "w0") \
+  SPREAD("x0", "row") PRODUCTS_8("lal", "x1", "w1") SPREAD("x1", "row") sum PRODUCTS_8(add, "x0", "w2")
+#define ROW_16(sum, add)               \
+  PRODUCTS_16("ull", "x0", "w0", "v0") \
+  SPREAD("x0", "row")                  \
+  PRODUCTS_16("lal", "x1", "w1", "v1") SPREAD("x1", "row") sum PRODUCTS_16(add, "x0", "w2", "v2")
 
-  template <int kNext>
-  WHIT_INLINE static void multiply(Int (&acc)[2], int8x16_t& x0, int8x16_t& x1, int8x8_t next, const int8x16_t (&w0)[1],
-                                   const int8x16_t (&w1)[1]) {
+  template <bool kMild, bool kLast>
+  WHIT_INLINE static void multiply(Int (&acc)[2], int8x16_t& x0, int8x16_t& x1, const s8*& row, const s8*& next,
+                                   const int8x16_t (&w)[4][1]) {
     int16x8_t p0, p1;
-    if constexpr (kNext >= 0) {
-      __asm__ volatile(
-          FIRST_8 SPREAD_0 NEXT_8 SPREAD_1 SUM_8
-          : [p0] "=&w"(p0), [p1] "=&w"(p1), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]), [x0] "+w"(x0), [x1] "+w"(x1)
-          : [w0] "w"(w0[0]), [w1] "w"(w1[0]), [next] "w"(next), [lane] "i"(kNext));
+#define MULTIPLY(code)                                                                                    \
+  __asm__ volatile(code                                                                                   \
+                   : [p0] "=&w"(p0), [p1] "=&w"(p1), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]), [x0] "+w"(x0), \
+                     [x1] "+w"(x1), [row] "+r"(row), [next] "+r"(next)                                    \
+                   : [w0] "w"(w[0][0]), [w1] "w"(w[1][0]), [w2] "w"(w[2][0]), [w3] "w"(w[3][0])           \
+                   : "memory")
+#define FINISH_LAST PRODUCTS_8("lal", "x1", "w3") SUM_8
+#define FINISH SPREAD("x0", "next") PRODUCTS_8("lal", "x1", "w3") SPREAD("x1", "next") SUM_8
+    if constexpr (kMild && kLast) {
+      MULTIPLY(ROW_8("", "lal") FINISH_LAST);
+    } else if constexpr (kMild) {
+      MULTIPLY(ROW_8("", "lal") FINISH);
+    } else if constexpr (kLast) {
+      MULTIPLY(ROW_8(SUM_8, "ull") FINISH_LAST);
     } else {
-      __asm__ volatile(FIRST_8 NEXT_8 SUM_8
-                       : [p0] "=&w"(p0), [p1] "=&w"(p1), [a0] "+w"(acc[0]), [a1] "+w"(acc[1])
-                       : [x0] "w"(x0), [x1] "w"(x1), [w0] "w"(w0[0]), [w1] "w"(w1[0]));
+      MULTIPLY(ROW_8(SUM_8, "ull") FINISH);
     }
+#undef MULTIPLY
+#undef FINISH_LAST
+#undef FINISH
   }
 
-  template <int kNext>
-  WHIT_INLINE static void multiply(Int (&acc)[4], int8x16_t& x0, int8x16_t& x1, int8x8_t next, const int8x16_t (&w0)[2],
-                                   const int8x16_t (&w1)[2]) {
+  template <bool kMild, bool kLast>
+  WHIT_INLINE static void multiply(Int (&acc)[4], int8x16_t& x0, int8x16_t& x1, const s8*& row, const s8*& next,
+                                   const int8x16_t (&w)[4][2]) {
     int16x8_t p0, p1, p2, p3;
-    if constexpr (kNext >= 0) {
-      __asm__ volatile(
-          FIRST_16 SPREAD_0 NEXT_16 SPREAD_1 SUM_16
-          : [p0] "=&w"(p0), [p1] "=&w"(p1), [p2] "=&w"(p2), [p3] "=&w"(p3), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]),
-            [a2] "+w"(acc[2]), [a3] "+w"(acc[3]), [x0] "+w"(x0), [x1] "+w"(x1)
-          : [w0] "w"(w0[0]), [w1] "w"(w1[0]), [v0] "w"(w0[1]), [v1] "w"(w1[1]), [next] "w"(next), [lane] "i"(kNext));
+#define MULTIPLY(code)                                                                                         \
+  __asm__ volatile(                                                                                            \
+      code                                                                                                     \
+      : [p0] "=&w"(p0), [p1] "=&w"(p1), [p2] "=&w"(p2), [p3] "=&w"(p3), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]),  \
+        [a2] "+w"(acc[2]), [a3] "+w"(acc[3]), [x0] "+w"(x0), [x1] "+w"(x1), [row] "+r"(row), [next] "+r"(next) \
+      : [w0] "w"(w[0][0]), [w1] "w"(w[1][0]), [w2] "w"(w[2][0]), [w3] "w"(w[3][0]), [v0] "w"(w[0][1]),         \
+        [v1] "w"(w[1][1]), [v2] "w"(w[2][1]), [v3] "w"(w[3][1])                                                \
+      : "memory")
+#define FINISH_LAST PRODUCTS_16("lal", "x1", "w3", "v3") SUM_16
+#define FINISH SPREAD("x0", "next") PRODUCTS_16("lal", "x1", "w3", "v3") SPREAD("x1", "next") SUM_16
+    if constexpr (kMild && kLast) {
+      MULTIPLY(ROW_16("", "lal") FINISH_LAST);
+    } else if constexpr (kMild) {
+      MULTIPLY(ROW_16("", "lal") FINISH);
+    } else if constexpr (kLast) {
+      MULTIPLY(ROW_16(SUM_16, "ull") FINISH_LAST);
     } else {
-      __asm__ volatile(
-          FIRST_16 NEXT_16 SUM_16
-          : [p0] "=&w"(p0), [p1] "=&w"(p1), [p2] "=&w"(p2), [p3] "=&w"(p3), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]),
-            [a2] "+w"(acc[2]), [a3] "+w"(acc[3])
-          : [x0] "w"(x0), [x1] "w"(x1), [w0] "w"(w0[0]), [w1] "w"(w1[0]), [v0] "w"(w0[1]), [v1] "w"(w1[1]));
+      MULTIPLY(ROW_16(SUM_16, "ull") FINISH);
     }
+#undef MULTIPLY
+#undef FINISH_LAST
+#undef FINISH
   }
 
-  /// k = 2 * kPair ... + 4 of x.
-  template <int kPair, int R, int C>
+#undef PRODUCTS_8
+#undef PRODUCTS_16
+#undef SUM_8
+#undef SUM_16
+#undef SPREAD
+#undef ROW_8
+#undef ROW_16
+
+  /// Four pairs of k of all columns.
+  WHIT_INLINE static void load(int8x16_t (&w)[4][2], const s8*& rhs) {
+    WHIT_UNROLL for (int i = 0; i < 4; ++i) __asm__ volatile("ldp %q0, %q1, [%2], #32" : "=w"(w[i][0]), "=w"(w[i][1]),
+                                                             "+r"(rhs) : : "memory");
+  }
+  WHIT_INLINE static void load(int8x16_t (&w)[4][1], const s8*& rhs) {
+    WHIT_UNROLL for (int i = 0; i < 4;
+                     ++i) __asm__ volatile("ldr %q0, [%1], #32" : "=w"(w[i][0]), "+r"(rhs) : : "memory");
+  }
+
+  /// A run of steps, at least one.
+  template <bool kMild, int R, int C>
+  WHIT_INLINE static void run(Int (&acc)[R][C], const s8* (&lhs)[R], const s8*& rhs, isize count) {
+    do {
+      int8x16_t w[4][C / 2], x0, x1;
+      load(w, rhs);
+      spread(x0, lhs[0]);
+      spread(x1, lhs[0]);
+      WHIT_UNROLL for (int r = 0; r + 1 < R; ++r) multiply<kMild, false>(acc[r], x0, x1, lhs[r], lhs[r + 1], w);
+      multiply<kMild, true>(acc[R - 1], x0, x1, lhs[R - 1], rhs, w);  // for `next`, of which nothing is read
+    } while (--count);
+  }
+
+  /// The whole steps of a tap. `begin` is called in both branches, where the first multiplications hide what it takes.
+  template <int R, int C, class Begin>
+  WHIT_INLINE static void steps(Int (&acc)[R][C], const s8* (&lhs)[R], const s8*& rhs, const u8*& runs, Begin begin) {
+    isize mild = runs[0], others = runs[1];
+    runs += 2;
+    if (mild != 0) {
+      begin();
+      goto some_mild;
+    }
+    begin();
+    do {
+      {
+        // Before the run, which hides what loading takes.
+        const isize count = others;
+        mild = runs[0], others = runs[1];
+        runs += 2;
+        run<false>(acc, lhs, rhs, count);
+      }
+      if (mild != 0) {
+      some_mild:
+        run<true>(acc, lhs, rhs, mild);
+      }
+    } while (others != 0);
+  }
+
+  /// Pair kPair of k of x, and with kTwo the next one.
+  template <int kPair, bool kTwo, int R, int C>
   WHIT_INLINE static void pairs(Int (&acc)[R][C], const Lhs8& x, const s8* rhs) {
-    int8x16_t w0[C / 2], w1[C / 2];
+    // From intrinsics, compilers take the lane through general registers or split the DUP.
+    const auto spread_lane = [&]<int kLane>(int r) __attribute__((always_inline)) {
+      int8x16_t pair;
+      __asm__ volatile("dup %0.8h, %1.h[%2]" : "=w"(pair) : "w"(x[r]), "i"(kLane));
+      return pair;
+    };
     WHIT_UNROLL for (int h = 0; h < C / 2; ++h) {
-      w0[h] = vld1q_s8(rhs + 16 * h);
-      w1[h] = vld1q_s8(rhs + 2 * kPanelColumns + 16 * h);
-    }
-    int8x16_t x0 = spread<kPair>(x[0]), x1 = spread<kPair + 1>(x[0]);
-    WHIT_UNROLL for (int r = 0; r + 1 < R; ++r) multiply<kPair>(acc[r], x0, x1, x[r + 1], w0, w1);
-    multiply<-1>(acc[R - 1], x0, x1, x[0], w0, w1);
-  }
-
-  /// k = 2 * kPair and the next one.
-  template <int kPair, int R, int C>
-  WHIT_INLINE static void pair(Int (&acc)[R][C], const Lhs8& x, const s8* rhs) {
-    WHIT_UNROLL for (int h = 0; h < C / 2; ++h) {
-      const int8x16_t w = vld1q_s8(rhs + 16 * h);
+      const s8* p = rhs + 2 * kPanelColumns * kPair + 16 * h;
+      const int8x16_t w0 = vld1q_s8(p), w1 = vld1q_s8(kTwo ? p + 2 * kPanelColumns : p);
       WHIT_UNROLL for (int r = 0; r < R; ++r) {
-        const int8x16_t x0 = spread<kPair>(x[r]);
-        acc[r][2 * h] = vpadalq_s16(acc[r][2 * h], vmull_s8(vget_low_s8(x0), vget_low_s8(w)));
-        acc[r][2 * h + 1] = vpadalq_s16(acc[r][2 * h + 1], vmull_high_s8(x0, w));
+        const int8x16_t x0 = spread_lane.template operator()<kPair>(r);
+        int16x8_t low = vmull_s8(vget_low_s8(x0), vget_low_s8(w0)), high = vmull_high_s8(x0, w0);
+        if constexpr (kTwo) {
+          const int8x16_t x1 = spread_lane.template operator()<kPair + 1>(r);
+          low = vmlal_s8(low, vget_low_s8(x1), vget_low_s8(w1));
+          high = vmlal_high_s8(high, x1, w1);
+        }
+        acc[r][2 * h] = vpadalq_s16(acc[r][2 * h], low);
+        acc[r][2 * h + 1] = vpadalq_s16(acc[r][2 * h + 1], high);
       }
     }
   }
 
   template <int R, int C>
-  WHIT_INLINE static void step(Int (&acc)[R][C], const Lhs8& x, const s8* rhs) {
-    pairs<0>(acc, x, rhs);
-    pairs<2>(acc, x, rhs + 4 * kPanelColumns);
-  }
-
-  template <int R, int C>
   WHIT_INLINE static void last_step(Int (&acc)[R][C], const Lhs8& x, const s8* rhs, isize count) {
-    if (count <= 2) return pair<0>(acc, x, rhs);
-    pairs<0>(acc, x, rhs);
-    if (count > 6) return pairs<2>(acc, x, rhs + 4 * kPanelColumns);
-    if (count > 4) return pair<2>(acc, x, rhs + 4 * kPanelColumns);
+    if (count <= 2) return pairs<0, false>(acc, x, rhs);
+    pairs<0, true>(acc, x, rhs);
+    if (count > 6) return pairs<2, true>(acc, x, rhs);
+    if (count > 4) return pairs<2, false>(acc, x, rhs);
   }
 };
-
-#undef FIRST_8
-#undef NEXT_8
-#undef SUM_8
-#undef FIRST_16
-#undef NEXT_16
-#undef SUM_16
-#undef SPREAD_0
-#undef SPREAD_1
 
 }  // namespace
 

@@ -13,16 +13,12 @@
 
 #include "kernels/simd_s8/neon32.h"
 // after the vector
+#include "kernels/gemm_s8/neon32_short.h"
 #include "kernels/gemm_s8/tile.h"
 #include "kernels/simd_s8/epilogue.h"
 
 namespace whit::gemm_s8 {
 namespace {
-
-using Int = Vector::Int;
-
-constexpr int kTileRows = 4, kPanelColumns = 4, kGroup = 16;
-constexpr isize kGroupBytes = kPanelColumns * kGroup;
 
 // 32 or 16 k of one row times two columns; `add` stores or adds the first sums of products.
 #define WHIT_ROW32(lhs, step, acc0, acc1, add) \
@@ -63,7 +59,17 @@ constexpr isize kGroupBytes = kPanelColumns * kGroup;
 #define WHIT_ROWS(row, add)                                                                                   \
   row("%[lhs]", ", %[stride]", "%q[a0]", "%q[a1]", add) row("%[lhs]", ", %[stride]", "%q[a2]", "%q[a3]", add) \
       row("%[lhs]", ", %[stride]", "%q[a4]", "%q[a5]", add) row("%[lhs]", ", %[back]", "%q[a6]", "%q[a7]", add)
-#define WHIT_ADD_LANES(i) "vpadd.i32 %e[a" i "], %e[a" i "], %f[a" i "]\n"
+// The sums of the lanes of two rows times two columns.
+#define WHIT_ADD_LANES(a, b, c, d)           \
+  "vpadd.i32 %e[a" a "], %e[a" a "], %e[a" b \
+  "]\n"                                      \
+  "vpadd.i32 %e[a" b "], %f[a" a "], %f[a" b \
+  "]\n"                                      \
+  "vpadd.i32 %f[a" a "], %e[a" c "], %e[a" d \
+  "]\n"                                      \
+  "vpadd.i32 %f[a" b "], %f[a" c "], %f[a" d \
+  "]\n"                                      \
+  "vadd.i32 %q[a" a "], %q[a" a "], %q[a" b "]\n"
 #define WHIT_SCRATCH "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory"
 
 /// Adds `groups` groups of 16 k of one row to acc; lhs and rhs move behind them.
@@ -218,21 +224,25 @@ Kind kind_of(const Args& args) {
   return epilogue.residual_zero_point == static_cast<s8>(epilogue.residual_zero_point) ? Kind::residual : Kind::general;
 }
 
+/// How results become s8: any; such as need no more than 16 bits before the zero point is added; these with an even
+/// zero point, which leaves it to the same ties to be even, and no clamp but that of s8.
+enum class Form { any, small, plain };
+
 /// What tiles of a panel need besides its values, for two columns of two rows at a time.
 struct Constants {
   explicit Constants(const Epilogue& epilogue)
       : minimum(vdupq_n_s8(epilogue.minimum)),
         maximum(vdupq_n_s8(epilogue.maximum)),
         residual_scale(vdupq_n_f32(epilogue.spec.residual_scale)),
-        residual_zero_point(vdup_n_s8(static_cast<s8>(epilogue.spec.residual_zero_point))) {
+        residual_zero_point(vdup_n_s8(static_cast<s8>(epilogue.spec.residual_zero_point))),
+        plain(epilogue.spec.zero_point % 2 == 0 && epilogue.minimum == -128 && epilogue.maximum == 127) {
     for (Pair& pair : pairs) {
-      pair.magic = vdupq_n_f32(12582912.0f);
+      pair.magic = vdupq_n_f32(12582912.0f + static_cast<f32>(plain ? epilogue.spec.zero_point : 0));
       pair.zero_point = vdupq_n_s16(static_cast<s16>(epilogue.spec.zero_point));
     }
   }
 
-  /// True if no result needs more than 16 bits before the zero point is added.
-  bool set_panel(const Epilogue& epilogue, isize n, const s8* panel, const f32* reach) {
+  Form set_panel(const Epilogue& epilogue, isize n, const s8* panel, const f32* reach) {
     const s32* bias = reinterpret_cast<const s32*>(panel);
     const f32* scale = epilogue.spec.scale + n;
     constexpr f32 kMost = 0x1.fp14f;
@@ -246,7 +256,7 @@ struct Constants {
       const float32x2_t largest = vmul_f32(vadd_f32(reaches, vabs_f32(vcvt_f32_s32(b))), vabs_f32(s));
       small = small && vget_lane_f32(largest, 0) <= rest && vget_lane_f32(largest, 1) <= rest;
     }
-    return small;
+    return !small ? Form::any : plain ? Form::plain : Form::small;
   }
 
   struct Pair {  // of columns; loaded in this order
@@ -258,6 +268,7 @@ struct Constants {
   int8x16_t minimum, maximum;
   float32x4_t residual_scale;
   int8x8_t residual_zero_point;
+  bool plain;
 };
 
 /// Four rows, `stride` apart from `lhs` on, times the two columns at rhs, whose `words` words of bits are at `mild`.
@@ -308,12 +319,8 @@ WHIT_INLINE void four_rows(const s8* lhs, isize stride, const s8* rhs, const u32
       "itt ne\n"
       "ldrne %[bits], [%[mild]], #4\n"
       "bne 4b\n"
-      WHIT_ADD_LANES("0") WHIT_ADD_LANES("1") WHIT_ADD_LANES("2") WHIT_ADD_LANES("3") WHIT_ADD_LANES("4")
-      WHIT_ADD_LANES("5") WHIT_ADD_LANES("6") WHIT_ADD_LANES("7")
-      "vpadd.i32 %e[a0], %e[a0], %e[a1]\n"
-      "vpadd.i32 %f[a0], %e[a2], %e[a3]\n"
-      "vpadd.i32 %e[a4], %e[a4], %e[a5]\n"
-      "vpadd.i32 %f[a4], %e[a6], %e[a7]\n"
+      WHIT_ADD_LANES("0", "1", "2", "3")
+      WHIT_ADD_LANES("4", "5", "6", "7")
       : [lhs] "+r"(lhs), [rhs] "+r"(rhs), [bits] "+r"(bits), [mild] "+r"(mild), [words] "+r"(words),
         [a0] "=&w"(a0), [a1] "=&w"(a1),
         [a2] "=&w"(a2), [a3] "=&w"(a3), [a4] "=&w"(a4), [a5] "=&w"(a5),
@@ -331,7 +338,7 @@ WHIT_INLINE float32x4_t add_scaled(float32x4_t t, float32x4_t x, float32x4_t sca
 }
 
 /// Two columns of four rows, row by row: from their sums to s8, rounded. `residual` are those columns of its rows.
-template <Kind kKind, bool kSmall>
+template <Kind kKind, Form kForm>
 WHIT_INLINE int8x8_t to_s8(const Constants& constants, int columns, const Int (&sums)[2], int8x8_t residual) {
   float32x4_t t[2] = {vreinterpretq_f32_s32(sums[0]), vreinterpretq_f32_s32(sums[1])};
   const Constants::Pair* pair = &constants.pairs[columns];
@@ -351,29 +358,40 @@ WHIT_INLINE int8x8_t to_s8(const Constants& constants, int columns, const Int (&
     t[0] = add_scaled(t[0], vcvtq_f32_s32(vmovl_s16(vget_low_s16(x))), constants.residual_scale);
     t[1] = add_scaled(t[1], vcvtq_f32_s32(vmovl_s16(vget_high_s16(x))), constants.residual_scale);
   }
-  if constexpr (kSmall) {
-    // 1.5 * 2^23 - t has no bits below 1 and 16 low bits that count down from 0, which is all that |t| < 2^15 takes.
-    int8x8_t y;
+  if constexpr (kForm == Form::any) {
+    const int16x8_t steps = vcombine_s16(vqmovn_s32(Vector::round(t[0])), vqmovn_s32(Vector::round(t[1])));
+    return vqmovn_s16(vqaddq_s16(steps, constants.pairs[columns].zero_point));
+  }
+  // Adding 1.5 * 2^23 rounds to the integer in the low 16 bits, ties to even.
+  int8x8_t y;
+  if constexpr (kForm == Form::plain) {
+    __asm__ volatile(
+        "vld1.32 {d0-d1}, [%[pair]]\n"
+        "vadd.f32 %q[t0], q0, %q[t0]\n"
+        "vadd.f32 %q[t1], q0, %q[t1]\n"
+        "vuzp.16 %q[t0], %q[t1]\n"
+        "vqmovn.s16 %P[y], %q[t0]\n"
+        : [t0] "+w"(t[0]), [t1] "+w"(t[1]), [y] "=w"(y)
+        : [pair] "r"(pair)
+        : "q0", "memory");
+  } else {
     __asm__ volatile(
         "vld1.32 {d0-d3}, [%[pair]]\n"
-        "vsub.f32 %q[t0], q0, %q[t0]\n"
-        "vsub.f32 %q[t1], q0, %q[t1]\n"
+        "vadd.f32 %q[t0], q0, %q[t0]\n"
+        "vadd.f32 %q[t1], q0, %q[t1]\n"
         "vuzp.16 %q[t0], %q[t1]\n"
-        "vqsub.s16 %q[t0], q1, %q[t0]\n"
+        "vadd.i16 %q[t0], q1, %q[t0]\n"
         "vqmovn.s16 %P[y], %q[t0]\n"
         : [t0] "+w"(t[0]), [t1] "+w"(t[1]), [y] "=w"(y)
         : [pair] "r"(pair)
         : "q0", "q1", "memory");
-    return y;
-  } else {
-    const int16x8_t steps = vcombine_s16(vqmovn_s32(Vector::round(t[0])), vqmovn_s32(Vector::round(t[1])));
-    return vqmovn_s16(vqaddq_s16(steps, constants.pairs[columns].zero_point));
   }
+  return y;
 }
 
 /// Panel times tiles of four rows from m on. Of the rows, whole groups of 16 values are read, beyond k for zeros in the
 /// panel.
-template <Kind kKind, bool kSmall>
+template <Kind kKind, Form kForm>
 [[gnu::noinline]] void four_columns(const Args& args, const Constants& constants, isize m, isize tiles, isize n,
                                     const s8* panel) {
   const isize lhs_stride = args.lhs.row_stride, out_stride = args.out_stride;
@@ -398,10 +416,11 @@ template <Kind kKind, bool kSmall>
       const int16x4x2_t pairs = vuzp_s16(vreinterpret_s16_s32(words[0]), vreinterpret_s16_s32(words[1]));
       x = {{vreinterpret_s8_s16(pairs.val[0]), vreinterpret_s8_s16(pairs.val[1])}};
     }
-    y[0] = to_s8<kKind, kSmall>(constants, 0, sums, x.val[0]);
+    y[0] = to_s8<kKind, kForm>(constants, 0, sums, x.val[0]);
     four_rows(lhs, lhs_stride, rhs + 2 * kGroup, mild + words, words, sums);
-    y[1] = to_s8<kKind, kSmall>(constants, 1, sums, x.val[1]);
-    int8x16_t z = vminq_s8(vmaxq_s8(vcombine_s8(y[0], y[1]), constants.minimum), constants.maximum);
+    y[1] = to_s8<kKind, kForm>(constants, 1, sums, x.val[1]);
+    int8x16_t z = vcombine_s8(y[0], y[1]);
+    if constexpr (kForm != Form::plain) z = vminq_s8(vmaxq_s8(z, constants.minimum), constants.maximum);
     __asm__("vzip.16 %e0, %f0" : "+w"(z));
     store_word<0>(out, vget_low_s8(z), out_stride);
     store_word<1>(out, vget_low_s8(z), out_stride);
@@ -416,6 +435,7 @@ void gemm_s8s8s32_4x4k16_neon32(const Args& args, isize m, isize rows, isize n, 
   const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
   Constants constants(epilogue);
   const Kind kind = kind_of(args);
+  const ShortBounds bounds(epilogue);
   const isize stride = panel_bytes(kPanelColumns, kGroup, args.taps, args.k);
   const s8* panel = reinterpret_cast<const s8*>(args.packed) + n / kPanelColumns * stride;
   // Where k is not whole groups, the values read beyond a row are those of the rows after it: the last tile has none.
@@ -423,13 +443,22 @@ void gemm_s8s8s32_4x4k16_neon32(const Args& args, isize m, isize rows, isize n, 
   for (; n < n_end; n += kPanelColumns, panel += stride) {
     const int columns = n_end - n < kPanelColumns ? static_cast<int>(n_end - n) : kPanelColumns;
     isize i = 0;
-    if (tiles > 0 && columns == kPanelColumns && kind != Kind::general) {
+    if (rows >= kTileRows && columns == kPanelColumns && kind != Kind::general) {
       const f32* reach = reinterpret_cast<const f32*>(panel + stride) - kPanelColumns;
-      const bool small = constants.set_panel(epilogue, n, panel, reach);
-      const auto run = kind == Kind::clamp
-                           ? (small ? four_columns<Kind::clamp, true> : four_columns<Kind::clamp, false>)
-                       : small ? four_columns<Kind::residual, true>
-                               : four_columns<Kind::residual, false>;
+      const Form form = constants.set_panel(epilogue, n, panel, reach);
+      if (form != Form::any && kind == Kind::clamp && is_short(args.k)) {
+        const auto& pairs = constants.pairs;
+        const ShortColumns short_pairs[2] = {{pairs[0].bias, pairs[0].scale}, {pairs[1].bias, pairs[1].scale}};
+        short_columns(args, bounds, short_pairs, m, rows, n, panel);
+        continue;
+      }
+      using enum Form;
+      const auto run = kind == Kind::clamp ? (form == plain   ? four_columns<Kind::clamp, plain>
+                                              : form == small ? four_columns<Kind::clamp, small>
+                                                              : four_columns<Kind::clamp, any>)
+                                           : (form == plain   ? four_columns<Kind::residual, plain>
+                                              : form == small ? four_columns<Kind::residual, small>
+                                                              : four_columns<Kind::residual, any>);
       run(args, constants, m, tiles, n, panel);
       i = tiles * kTileRows;
     }

@@ -5,11 +5,13 @@
 //     kGroup                                   k side by side in a panel: 2, 4 or 8
 //     Accumulators<R, C>                       of R rows x C vectors of 4 columns, C 4 or 2
 //     start(acc, from)                         from[16] in every row
-//     step(acc, x, rhs)                        8 k: x, and 128 bytes of a panel
+//     step(acc, x, rhs)                        8 k: x, and 128 bytes of a panel; unless kReadsRows
 //     last_step(acc, x, rhs, count)            the first 1 to 7 of them; what follows these is multiplied by zeros
 //     sums(acc, sums[R][C])                    where Accumulators<R, C> are no such array themselves
 //     kInterleaves                             whether it pays to put rows side by side before several panels
 //     step(acc, side_by_side, rhs)             8 k of the 4 rows of a tile, 8 bytes of each; where kInterleaves
+//     kReadsRows                               whether it takes x from the rows itself, many steps at a time:
+//     steps(acc, lhs[R], rhs, runs, begin)     begin() and all whole 8 k of a tap; lhs, rhs, and runs of kernel.h move
 
 #include <type_traits>
 
@@ -80,6 +82,7 @@ struct Rows {
 /// A panel, its columns from n, and what it is multiplied over.
 struct Panel {
   const s8* values;
+  const u8* runs;  // see mild_bytes
   isize n, columns, taps, k;
   const EpilogueColumns* finish;  // of a kind other than general
   WHIT_INLINE isize groups() const { return taps * ((k + 7) / 8); }
@@ -135,13 +138,19 @@ WHIT_INLINE void tile(const Rows<kLayout>& rows, const Panel& panel, const NeonE
     Body::start(acc, start);
     for (isize i = panel.groups(); i > 0; --i, lhs += 8 * kTileRows, rhs += kBytesOf8) Body::step(acc, lhs, rhs);
   } else {
+    const u8* runs = panel.runs;
+    if constexpr (Body::kReadsRows && kLayout == Layout::indirect) Body::start(acc, again(start));
     isize t = 0;
     do {
       const s8* lhs[R];
       Lhs8 x;
       rows.tap(t, lhs);
-      isize k = panel.k;
-      if (k >= 8) {
+      if constexpr (Body::kReadsRows) {
+        const auto begin = [&]() __attribute__((always_inline)) {
+          if constexpr (kLayout == Layout::in_place) Body::start(acc, again(start));
+        };
+        panel.k >= 8 ? Body::steps(acc, lhs, rhs, runs, begin) : begin();
+      } else if (isize k = panel.k; k >= 8) {
         // In every branch, where the first multiplications hide what loading takes.
         if (t == 0) Body::start(acc, again(start));
         do {
@@ -227,11 +236,14 @@ template <class Body, EpilogueKind kKind, Layout kLayout>
 void walk_panels(const Args& args, const Rows<kLayout>& rows, const NeonEpilogue& epilogue, isize m, isize m_end,
                  isize n, isize n_end) {
   const isize stride = panel_bytes(kPanelColumns, Body::kGroup, args.taps, args.k);
+  const isize runs = kPanelColumns * static_cast<isize>(sizeof(s32)) +
+                     args.taps * ((args.k + Body::kGroup - 1) / Body::kGroup * Body::kGroup) * kPanelColumns;
   const s8* values = reinterpret_cast<const s8*>(args.packed) + n / kPanelColumns * stride;
   for (; n < n_end; n += kPanelColumns, values += stride) {
     const isize columns = n_end - n < kPanelColumns ? n_end - n : kPanelColumns;
     const auto times_rows = [&]<EpilogueKind kEpilogue, int C>() {
-      Panel panel{values, n, columns, args.taps, args.k, nullptr};
+      const u8* mild = reinterpret_cast<const u8*>(values + runs);
+      Panel panel{values, mild, n, columns, args.taps, args.k, nullptr};
       if constexpr (kEpilogue == EpilogueKind::general) {
         panel_times_rows<Body, kEpilogue, EpilogueForm::any, C>(rows, panel, epilogue, m, m_end);
       } else {

@@ -7,7 +7,7 @@ namespace {
 
 struct Dots {
   static constexpr int kGroup = 4;
-  static constexpr bool kInterleaves = false;
+  static constexpr bool kInterleaves = false, kReadsRows = false;
 
   template <int R, int C>
   using Accumulators = Int[R][C];

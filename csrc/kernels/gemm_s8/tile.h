@@ -15,7 +15,7 @@ namespace {
 
 WHIT_INLINE isize panel_bytes(isize nr, isize kr, isize taps, isize k) {
   return nr * static_cast<isize>(sizeof(s32) + sizeof(f32)) + taps * ((k + kr - 1) / kr) * kr * nr +
-         nr / 2 * mild_words(kr, k) * static_cast<isize>(sizeof(u32));
+         mild_bytes(nr, kr, taps, k);
 }
 
 /// The k bytes of row i, tap t.
