@@ -36,6 +36,7 @@ struct Case {
   bool relu = false;  ///< an s8 output whose lower bound is the zero point
   s32 bias = 100000;  ///< biases are within [-bias, bias]
   bool dead = false;  ///< a few channels have the bias of a dead one, far outside or at the edge of what taps can move
+  bool odd = false;   ///< an s8 output with an odd zero point and no clamp
 };
 
 /// A convolution of an in_h x in_w image padded all around by `pad`.
@@ -76,6 +77,11 @@ class Fixture {
     if (c.relu) {
       epilogue_.spec.clamp_min = 0;
       epilogue_.spec.clamp_max = static_cast<f32>(random_.integer(0, 127 - epilogue_.spec.zero_point));
+    }
+    if (c.odd) {
+      epilogue_.spec.zero_point |= 1;
+      epilogue_.spec.clamp_min = static_cast<f32>(-128 - epilogue_.spec.zero_point);
+      epilogue_.spec.clamp_max = static_cast<f32>(127 - epilogue_.spec.zero_point);
     }
     fill();
     compute();
@@ -304,6 +310,18 @@ TEST_CASE("every kernel: sums of three products at the limit of s16") {
                        .fill = Fill::rows,
                        .output = EpilogueS8::Output::s8,
                        .seed = seed});
+    }
+  });
+}
+
+TEST_CASE("every kernel: ties around an odd zero point") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    for (const auto& [size, stride] : sizes(kernel)) {
+      check(kernel, {.geometry = geometry(size + 12, size + 12, 48, size, stride, size / 2),
+                     .output = EpilogueS8::Output::s8,
+                     .scales = ScaleKind::ties,
+                     .bias = 1000,
+                     .odd = true});
     }
   });
 }

@@ -9,7 +9,6 @@
 // after the vector
 #include "kernels/dwconv_s8/neon32_sliding.h"
 #include "kernels/dwconv_s8/taps.h"
-#include "kernels/simd_s8/epilogue.h"
 
 namespace whit::dwconv_s8 {
 namespace {
@@ -88,10 +87,33 @@ WHIT_INLINE int8x8_t load_next(const s8*& p, isize step) {
   return x;
 }
 
-/// K x K taps at stride S, without dilation.
-template <int K, int S>
+/// The epilogue of N pixels whose results are small and plain (neon32_bounds.h), rounded by adding 1.5 * 2^23.
+template <int N>
+WHIT_INLINE void finish_plain(const Epilogue& epilogue, Int (&acc)[N][2], isize pixel, isize channel) {
+  const f32* scales = epilogue.spec.scale + channel;
+  const float32x4_t scale[2] = {vld1q_f32(scales), vld1q_f32(scales + 4)};
+  const float32x4_t round = vdupq_n_f32(12582912.0f + static_cast<f32>(epilogue.spec.zero_point));
+  s8* out = static_cast<s8*>(epilogue.out) + pixel * epilogue.out_stride + channel;
+  WHIT_UNROLL for (int o = 0; o < N; ++o, out += epilogue.out_stride) {
+    int16x8_t steps[2];
+    WHIT_UNROLL for (int v = 0; v < 2; ++v) steps[v] =
+        vreinterpretq_s16_f32(vaddq_f32(vmulq_f32(vcvtq_f32_s32(acc[o][v]), scale[v]), round));
+    vst1_s8(out, vqmovn_s16(vuzpq_s16(steps[0], steps[1]).val[0]));
+  }
+}
+
+/// 5x5 taps at stride S, without dilation.
+template <int S>
 struct Square {
-  static constexpr int kColumns = 4;
+  static constexpr int K = 5, kColumns = 4;
+  static constexpr isize kSpan = 512;  // channels that are looked at once for all rows
+
+  /// After which taps of a row sums of products go from s16 to s32.
+  enum Ends : u8 { kPairs = 0b11010, kThreeTwo = 0b10100, kTwoThree = 0b10010, kFive = 0b10000 };
+  struct Block {
+    Ends ends[K];
+    bool plain;  // see finish_plain
+  };
 
   /// A row of input pixels that the kernel meets; the padding's pixel over and over outside of the image.
   struct Row {
@@ -99,21 +121,38 @@ struct Square {
     isize step;
   };
 
+  struct Run {
+    const Args& args;
+    const Epilogue& epilogue;
+    const Block* blocks;  // of channels [channel, channel_end)
+    isize channel, channel_end;
+  };
+
   template <int N>
   static constexpr int kInColumns = (N - 1) * S + K;
 
-  /// One kernel row times its inputs, for N output columns.
-  template <int N>
-  WHIT_INLINE static void add_row(Int (&acc)[N][2], const int8x8_t (&in)[kInColumns<N>], const s8* weights) {
-    int8x8_t w[K];
-    WHIT_UNROLL for (int j = 0; j < K; ++j) w[j] = vld1_s8(weights + j * kChannels);
+  /// One kernel row times its inputs, for N output columns. Bit j of kEnds: what tap j ends fits in s16.
+  template <int N, u32 kEnds>
+  WHIT_INLINE static void add_taps(Int (&acc)[N][2], const int8x8_t (&in)[kInColumns<N>], const int8x8_t (&w)[K]) {
     WHIT_UNROLL for (int o = 0; o < N; ++o) {
-      WHIT_UNROLL for (int j = 0; j < K; j += 2) {
-        int16x8_t products = vmull_s8(in[o * S + j], w[j]);
-        if (j + 1 < K) products = vmlal_s8(products, in[o * S + j + 1], w[j + 1]);
-        accumulate(acc[o], products);
+      int16x8_t products;
+      WHIT_UNROLL for (int j = 0; j < K; ++j) {
+        const bool first = j == 0 || kEnds >> (j - 1) & 1;
+        products = first ? vmull_s8(in[o * S + j], w[j]) : vmlal_s8(products, in[o * S + j], w[j]);
+        if (kEnds >> j & 1) accumulate(acc[o], products);
       }
       keep_order();
+    }
+  }
+  template <int N>
+  WHIT_INLINE static void add_row(Int (&acc)[N][2], const int8x8_t (&in)[kInColumns<N>], const s8* weights, Ends ends) {
+    int8x8_t w[K];
+    WHIT_UNROLL for (int j = 0; j < K; ++j) w[j] = vld1_s8(weights + j * kChannels);
+    switch (ends) {
+      case kPairs: return add_taps<N, kPairs>(acc, in, w);
+      case kThreeTwo: return add_taps<N, kThreeTwo>(acc, in, w);
+      case kTwoThree: return add_taps<N, kTwoThree>(acc, in, w);
+      case kFive: return add_taps<N, kFive>(acc, in, w);
     }
   }
 
@@ -125,83 +164,98 @@ struct Square {
     }
   }
 
-  /// N columns of output from x whose inputs, from column ix on, lie inside of the image. Whole blocks of channels.
-  template <int N>
-  [[gnu::noinline]] static void inside(const Args& args, const Epilogue& epilogue, isize y, isize x, isize ix,
-                                       const Row (&rows)[K]) {
-    const s8* block = reinterpret_cast<const s8*>(args.packed);
-    const Consecutive pixels{y * args.geometry.out_w + x};
-    const s8* in[K];
-    WHIT_UNROLL for (int i = 0; i < K; ++i) in[i] = rows[i].first + ix * rows[i].step;
-    for (isize c = 0; c + kChannels <= args.geometry.channels; c += kChannels, block += kBlockBytes) {
-      Int acc[N][2];
-      start(acc, reinterpret_cast<const s32*>(block));
-      WHIT_UNROLL for (int i = 0; i < K; ++i) {
-        int8x8_t x[kInColumns<N>];
-        const s8* p = in[i];
-        const isize step = rows[i].step;
-        WHIT_UNROLL for (int column = 0; column < kInColumns<N>; ++column) x[column] = load_next(p, step);
-        in[i] += kChannels;
-        add_row(acc, x, block + kChannels * (sizeof(s32) + i * K));
-      }
-      finish(epilogue, acc, pixels, c, Vector::kLanes);
+  static Block look_at(const Epilogue& epilogue, const s8* packed, isize channel) {
+    Block block;
+    const s8* weights = packed + kChannels * sizeof(s32);
+    for (int i = 0; i < K; ++i) {
+      const s8* row = weights + i * K * kChannels;
+      block.ends[i] = fits(row, 5)                   ? kFive
+                      : fits(row, 3)                 ? kThreeTwo
+                      : fits(row + 2 * kChannels, 3) ? kTwoThree
+                                                     : kPairs;
     }
+    block.plain = is_plain(epilogue) &&
+                  small_results(reinterpret_cast<const s32*>(packed), weights, K * K, epilogue.spec.scale + channel);
+    return block;
   }
 
-  /// The same at the borders of the image.
-  template <int N>
-  [[gnu::noinline]] static void border(const Args& args, const Epilogue& epilogue, isize y, isize x, isize ix,
-                                       const Row (&rows)[K]) {
+  /// N columns of output from x, whose inputs begin at column ix: all inside of the image, or some not.
+  template <int N, bool kInside>
+  [[gnu::noinline]] static void tile(const Run& run, isize y, isize x, isize ix, const Row (&rows)[K]) {
+    const Args& args = run.args;
     const Geometry& g = args.geometry;
-    const s8* pixels[K][kInColumns<N>];
+    const s8* pixels[K][kInside ? 1 : kInColumns<N>];
     for (int i = 0; i < K; ++i) {
-      for (int column = 0; column < kInColumns<N>; ++column) {
-        const bool exists = ix + column >= 0 && ix + column < g.in_w;
+      for (int column = 0; column < (kInside ? 1 : kInColumns<N>); ++column) {
+        const bool exists = kInside || (ix + column >= 0 && ix + column < g.in_w);
         pixels[i][column] = exists ? rows[i].first + (ix + column) * rows[i].step : args.pad;
       }
     }
-    const s8* block = reinterpret_cast<const s8*>(args.packed);
-    const Consecutive out{y * g.out_w + x};
-    for (isize c = 0; c + kChannels <= g.channels; c += kChannels, block += kBlockBytes) {
+    const isize first = y * g.out_w + x;
+    const s8* packed = reinterpret_cast<const s8*>(args.packed) + run.channel / kChannels * kBlockBytes;
+    const Block* block = run.blocks;
+    for (isize c = run.channel; c < run.channel_end; c += kChannels, packed += kBlockBytes, ++block) {
       Int acc[N][2];
-      start(acc, reinterpret_cast<const s32*>(block));
-      WHIT_UNROLL for (int i = 0; i < K; ++i) {
-        int8x8_t x[kInColumns<N>];
-        WHIT_UNROLL for (int column = 0; column < kInColumns<N>; ++column) x[column] = vld1_s8(pixels[i][column] + c);
-        add_row(acc, x, block + kChannels * (sizeof(s32) + i * K));
+      start(acc, reinterpret_cast<const s32*>(packed));
+      const s8* weights = packed + kChannels * sizeof(s32);
+#pragma GCC unroll 1
+      for (int i = 0; i < K; ++i, weights += kChannels * K) {
+        int8x8_t in[kInColumns<N>];
+        const s8* p = pixels[i][0] + c;
+        const isize step = rows[i].step;
+        WHIT_UNROLL for (int column = 0; column < kInColumns<N>; ++column) in[column] =
+            kInside ? load_next(p, step) : vld1_s8(pixels[i][kInside ? 0 : column] + c);
+        add_row(acc, in, weights, block->ends[i]);
       }
-      finish(epilogue, acc, out, c, Vector::kLanes);
+      if (block->plain) {
+        finish_plain(run.epilogue, acc, first, c);
+      } else {
+        s32 sums[N * kChannels];
+        WHIT_UNROLL for (int i = 0; i < 2 * N; ++i) Vector::store(sums + 4 * i, acc[i / 2][i % 2]);
+        finish_pixels<N>(run.epilogue, sums, first, c);
+      }
     }
   }
 
   template <int N>
-  WHIT_INLINE static void columns(const Args& args, const Epilogue& epilogue, isize y, isize x, const Row (&rows)[K]) {
-    const isize ix = x * S - args.geometry.pad_left;
-    if (ix >= 0 && ix + kInColumns<N> <= args.geometry.in_w) {
-      inside<N>(args, epilogue, y, x, ix, rows);
+  WHIT_INLINE static void columns(const Run& run, isize y, isize x, const Row (&rows)[K]) {
+    const isize ix = x * S - run.args.geometry.pad_left;
+    if (ix >= 0 && ix + kInColumns<N> <= run.args.geometry.in_w) {
+      tile<N, true>(run, y, x, ix, rows);
     } else {
-      border<N>(args, epilogue, y, x, ix, rows);
+      tile<N, false>(run, y, x, ix, rows);
     }
   }
 
-  static void run(const Args& args, isize row_begin, isize row_end) {
-    const Geometry& g = args.geometry;
-    const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
-    const isize whole = g.channels / kChannels * kChannels;
-    for (isize y = row_begin; y < row_end; ++y) {
-      Row rows[K];
-      for (int i = 0; i < K; ++i) {
-        const isize iy = y * S - g.pad_top + i;
-        const bool exists = iy >= 0 && iy < g.in_h;
-        rows[i] = exists ? Row{args.in + iy * g.in_w * g.channels, g.channels} : Row{args.pad, 0};
-      }
-      isize x = 0;
-      for (; x + kColumns <= g.out_w; x += kColumns) columns<kColumns>(args, epilogue, y, x, rows);
-      for (; x + 2 <= g.out_w; x += 2) columns<2>(args, epilogue, y, x, rows);
-      for (; x < g.out_w; ++x) columns<1>(args, epilogue, y, x, rows);
-      if (whole < g.channels)
-        for (x = 0; x < g.out_w; ++x) Any::pixel(args, epilogue, y, x, whole);
+  static void row(const Run& run, isize y) {
+    const Geometry& g = run.args.geometry;
+    Row rows[K];
+    for (int i = 0; i < K; ++i) {
+      const isize iy = y * S - g.pad_top + i;
+      const bool exists = iy >= 0 && iy < g.in_h;
+      rows[i] = exists ? Row{run.args.in + iy * g.in_w * g.channels, g.channels} : Row{run.args.pad, 0};
     }
+    isize x = 0;
+    for (; x + kColumns <= g.out_w; x += kColumns) columns<kColumns>(run, y, x, rows);
+    for (; x + 2 <= g.out_w; x += 2) columns<2>(run, y, x, rows);
+    for (; x < g.out_w; ++x) columns<1>(run, y, x, rows);
+  }
+
+  static void run(const Args& args, isize row_begin, isize row_end) {
+    const isize channels = args.geometry.channels, whole = channels / kChannels * kChannels;
+    const Epilogue epilogue(args.epilogue, args.out, args.out_stride);
+    Block blocks[kSpan / kChannels];
+    for (isize c = 0; c < whole; c += kSpan) {
+      const isize end = whole - c < kSpan ? whole : c + kSpan;
+      for (isize i = c; i < end; i += kChannels) {
+        const s8* packed = reinterpret_cast<const s8*>(args.packed) + i / kChannels * kBlockBytes;
+        blocks[(i - c) / kChannels] = look_at(epilogue, packed, i);
+      }
+      for (isize y = row_begin; y < row_end; ++y) row({args, epilogue, blocks, c, end}, y);
+    }
+    if (whole == channels) return;
+    for (isize y = row_begin; y < row_end; ++y)
+      for (isize x = 0; x < args.geometry.out_w; ++x) Any::pixel(args, epilogue, y, x, whole);
   }
 
  private:
@@ -217,10 +271,10 @@ void dwconv_s8_3x3s2_neon32(const Args& args, isize row_begin, isize row_end) {
   Sliding<2, Any>::run(args, row_begin, row_end);
 }
 void dwconv_s8_5x5s1_neon32(const Args& args, isize row_begin, isize row_end) {
-  Square<5, 1>::run(args, row_begin, row_end);
+  Square<1>::run(args, row_begin, row_end);
 }
 void dwconv_s8_5x5s2_neon32(const Args& args, isize row_begin, isize row_end) {
-  Square<5, 2>::run(args, row_begin, row_end);
+  Square<2>::run(args, row_begin, row_end);
 }
 void dwconv_s8_any_neon32(const Args& args, isize row_begin, isize row_end) { Any::run(args, row_begin, row_end); }
 

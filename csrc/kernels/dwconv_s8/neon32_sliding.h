@@ -11,15 +11,12 @@
 // It is assembly because nothing may be spilled: compilers know no way to keep all 16 registers occupied. Include
 // simd_s8/neon32.h before.
 
-#include "kernels/dwconv_s8/kernel.h"
-#include "kernels/simd_s8/epilogue.h"
+#include "kernels/dwconv_s8/neon32_bounds.h"
 
 namespace whit::dwconv_s8 {
 namespace {
 
 using Int = Vector::Int;
-
-constexpr isize kChannels = 8;
 
 // clang-format off
 /// Sums of an output pixel, two taps at a time. `free` is the register of column a, with its halves.
@@ -98,8 +95,8 @@ constexpr isize kChannels = 8;
 #define WHIT_EXPAND(macro, ...) macro(__VA_ARGS__)
 #define WHIT_LOAD(x0, x1, x2)                                                                   \
   "vld1.8 {" x0 "}, [%[p0]], %[s0]\n"                                                           \
-  "vld1.8 {" x1 "}, [%[p1]], %[s1]\n"                                                           \
-  "vld1.8 {" x2 "}, [%[p2]], %[s2]\n"
+  "vld1.8 {" x1 "}, [%[p1]], r8\n"                                                              \
+  "vld1.8 {" x2 "}, [%[p2]], r9\n"
 #define WHIT_LOAD_COLUMN(column) WHIT_EXPAND(WHIT_LOAD, column)
 /// An output column; then on to the next one, until those whose inputs lie inside of the image are done.
 #define WHIT_STEP(sum, finish, a, b, c, free, low, high, next)                                  \
@@ -111,33 +108,36 @@ constexpr isize kChannels = 8;
   "ldr %[count], [%[strip], #52]\n"                                                             \
   "cmp %[count], #0\n"                                                                          \
   "beq 9f\n"                                                                                    \
-  "mov %[block], #0\n"                                                                          \
-  "str %[block], [%[strip], #52]\n"                                                             \
-  "ldr %[block], [%[strip], #48]\n"
+  "mov %[s0], #0\n"                                                                             \
+  "str %[s0], [%[strip], #52]\n"
 /// From here on, columns are behind the image.
 #define WHIT_BEHIND1(next)                                                                      \
   WHIT_STEPS_BEHIND                                                                             \
-  "mov %[p0], %[block]\n"                                                                       \
-  "mov %[p1], %[block]\n"                                                                       \
-  "mov %[p2], %[block]\n"                                                                       \
-  "mov %[s0], #0\n"                                                                             \
-  "mov %[s1], #0\n"                                                                             \
-  "mov %[s2], #0\n"                                                                             \
+  "ldr %[p0], [%[strip], #48]\n"                                                                \
+  "mov %[p1], %[p0]\n"                                                                          \
+  "mov %[p2], %[p0]\n"                                                                          \
+  "mov r8, %[s0]\n"                                                                             \
+  "mov r9, %[s0]\n"                                                                             \
   "b " next "b\n"
 /// For one output, whose column b is the last one of the image.
 #define WHIT_BEHIND2(next)                                                                      \
   WHIT_STEPS_BEHIND                                                                             \
-  "sub %[s0], %[block], %[p0]\n"                                                                \
-  "sub %[s1], %[block], %[p1]\n"                                                                \
-  "sub %[s2], %[block], %[p2]\n"                                                                \
+  "ldr %[s0], [%[strip], #48]\n"                                                                \
+  "sub r8, %[s0], %[p1]\n"                                                                      \
+  "sub r9, %[s0], %[p2]\n"                                                                      \
+  "sub %[s0], %[s0], %[p0]\n"                                                                   \
   "b " next "b\n"
+/// `count` is the block at first. The steps of rows 1 and 2 are in r8 and r9, for compilers run out of operands.
 #define WHIT_CONSTANTS                                                                          \
-  "vldmia %[block]!, {d18-d25}\n"                                                               \
-  "vldmia %[block], {d9-d17}\n"                                                                 \
+  "vldmia %[count]!, {d18-d25}\n"                                                               \
+  "vldmia %[count], {d9-d17}\n"                                                                 \
+  "ldr r8, [%[strip], #72]\n"                                                                   \
+  "ldr r9, [%[strip], #76]\n"                                                                   \
   WHIT_LOAD_COLUMN(WHIT_COLUMN0)                                                                \
   "ldr %[s0], [%[strip], #56]\n"                                                                \
-  "ldr %[s1], [%[strip], #60]\n"                                                                \
-  "ldr %[s2], [%[strip], #64]\n"
+  "ldr r8, [%[strip], #60]\n"                                                                   \
+  "ldr r9, [%[strip], #64]\n"                                                                   \
+  "ldr %[count], [%[strip], #68]\n"
 #define WHIT_STRIP1(sum, finish)                                                                \
   WHIT_CONSTANTS                                                                                \
   WHIT_LOAD_COLUMN(WHIT_COLUMN1)                                                                \
@@ -166,6 +166,14 @@ constexpr isize kChannels = 8;
   "9:\n"
 // clang-format on
 
+/// The epilogue of N pixels from their sums, in any form. Out of line, for it is large and seldom needed.
+template <int N>
+[[gnu::noinline]] void finish_pixels(const Epilogue& epilogue, const s32* sums, isize pixel, isize channel) {
+  Int acc[N][2];
+  WHIT_UNROLL for (int i = 0; i < 2 * N; ++i) acc[i / 2][i % 2] = Vector::load(sums + 4 * i);
+  finish(epilogue, acc, Consecutive{pixel}, channel, Vector::kLanes);
+}
+
 /// 3x3 taps at stride S, without dilation. Any::pixel(args, epilogue, y, x, channel) computes the channels from
 /// `channel` on of single pixels, for what is not whole blocks of channels.
 template <int S, class Any>
@@ -188,13 +196,15 @@ struct Sliding {
     f32 magic[4];
     s16 zero_point[8];
     s8 minimum[8], maximum[8];
-    const s8* pad;  // of the block's channels
-    isize behind;   // output columns that need those behind the image
-    isize step[3];  // from pixel to pixel, by row
+    const s8* pad;        // of the block's channels
+    isize behind;         // output columns that need those behind the image
+    isize step[3];        // from pixel to pixel, by row
+    isize count;          // output columns before those
+    isize first_step[2];  // from the first pixel to the second one, of the last two rows
   };
   static_assert(offsetof(Block, weights) == 64 && offsetof(Strip, zero_point) == 16 && offsetof(Strip, minimum) == 32 &&
                 offsetof(Strip, maximum) == 40 && offsetof(Strip, pad) == 48 && offsetof(Strip, behind) == 52 &&
-                offsetof(Strip, step) == 56);
+                offsetof(Strip, step) == 56 && offsetof(Strip, count) == 68 && offsetof(Strip, first_step) == 72);
 
   /// A row of input pixels: the first one that a strip needs, the way to the second one, and from there on.
   struct Row {
@@ -203,15 +213,11 @@ struct Sliding {
   };
 
   explicit Sliding(const Args& args) : args(args), epilogue(args.epilogue, args.out, args.out_stride) {
-    const EpilogueS8& spec = args.epilogue;
-    if (spec.output == EpilogueS8::Output::s8 && spec.activation == Activation::clamp && !spec.residual) {
-      // An even zero point leaves it to the same ties to be even.
-      const bool plain = spec.zero_point % 2 == 0 && epilogue.minimum == -128 && epilogue.maximum == 127;
-      finish_small = plain ? Finish::steps : Finish::clamped;
-    }
-    const f32 magic = 12582912.0f + static_cast<f32>(finish_small == Finish::steps ? spec.zero_point : 0);
+    if (is_clamp(epilogue.spec)) finish_small = is_plain(epilogue) ? Finish::steps : Finish::clamped;
+    const s32 zero_point = epilogue.spec.zero_point;
+    const f32 magic = 12582912.0f + static_cast<f32>(finish_small == Finish::steps ? zero_point : 0);
     vst1q_f32(strip.magic, vdupq_n_f32(magic));
-    vst1q_s16(strip.zero_point, vdupq_n_s16(static_cast<s16>(spec.zero_point)));
+    vst1q_s16(strip.zero_point, vdupq_n_s16(static_cast<s16>(zero_point)));
     vst1_s8(strip.minimum, vdup_n_s8(epilogue.minimum));
     vst1_s8(strip.maximum, vdup_n_s8(epilogue.maximum));
   }
@@ -219,58 +225,40 @@ struct Sliding {
   /// Block `block` from the packed weights of channels c ...
   void derive(Block& block, isize c) const {
     const s8* packed = reinterpret_cast<const s8*>(args.packed) + c * (static_cast<isize>(sizeof(s32)) + 9);
-    uint16x8_t all = vdupq_n_u16(0);
+    const s32* bias = reinterpret_cast<const s32*>(packed);
+    const s8* weights = packed + kChannels * sizeof(s32);
     int first = 0;
-    block.triple = false;
-    for (int i = 0; i < 3; ++i) {
-      uint16x8_t row = vdupq_n_u16(0);
-      for (int j = 0; j < 3; ++j) {
-        const s8* w = packed + kChannels * (static_cast<isize>(sizeof(s32)) + 3 * i + j);
-        row = vaddw_u8(row, vreinterpret_u8_s8(vabs_s8(vld1_s8(w))));
-      }
-      all = vaddq_u16(all, row);
-      const uint8x8_t large = vshrn_n_u16(row, 8);  // 128 * 255 fits in s16
-      if (vget_lane_u64(vreinterpret_u64_u8(large), 0)) continue;
-      block.triple = true;
-      first = i;
-    }
+    while (first < 3 && !fits(weights + 3 * first * kChannels, 3)) ++first;
+    block.triple = first < 3;
     for (int i = 0; i < 3; ++i) {
       block.rows[i] = static_cast<u8>((first + i) % 3);
-      const s8* w = packed + kChannels * (static_cast<isize>(sizeof(s32)) + 3 * block.rows[i]);
-      for (int j = 0; j < 3; ++j) vst1_s8(block.weights[3 * i + j], vld1_s8(w + j * kChannels));
+      std::memcpy(block.weights[3 * i], weights + 3 * block.rows[i] * kChannels, 3 * kChannels);
     }
-    block.finish = finish_small;
-    for (int v = 0; v < 2; ++v) {
-      const int32x4_t bias = vld1q_s32(reinterpret_cast<const s32*>(packed) + 4 * v);
-      vst1q_s32(block.bias + 4 * v, bias);
-      if (finish_small == Finish::sums) continue;
-      const float32x4_t scale = vld1q_f32(args.epilogue.scale + c + 4 * v);
-      vst1q_f32(block.scale + 4 * v, scale);
-      // With the zero point, results are to fit in s16.
-      const uint32x4_t reach = vshll_n_u16(v ? vget_high_u16(all) : vget_low_u16(all), 7);
-      const float32x4_t bound = vaddq_f32(vabsq_f32(vcvtq_f32_s32(bias)), vcvtq_f32_u32(reach));
-      const uint32x4_t small = vcleq_f32(vmulq_f32(bound, vabsq_f32(scale)), vdupq_n_f32(32000));
-      const uint32x2_t both = vand_u32(vget_low_u32(small), vget_high_u32(small));
-      if ((vget_lane_u32(both, 0) & vget_lane_u32(both, 1)) == 0) block.finish = Finish::sums;
-    }
+    std::memcpy(block.bias, bias, sizeof(block.bias));
+    block.finish = Finish::sums;
+    if (finish_small == Finish::sums) return;
+    std::memcpy(block.scale, args.epilogue.scale + c, sizeof(block.scale));
+    if (small_results(bias, weights, 9, block.scale)) block.finish = finish_small;
   }
 
-  /// `count` output columns, then strip.behind more, of one block, from `p` on, whose channels go to `out`.
-  WHIT_INLINE void run_strip(const Block& block, const Row (&rows)[3], isize channel, isize count, s8* out) {
+  /// strip.count output columns, then strip.behind more, of one block.
+  WHIT_INLINE void run_strip(const Block& block, const Row (&rows)[3], isize channel, s8* out) {
     const Row &row0 = rows[block.rows[0]], &row1 = rows[block.rows[1]], &row2 = rows[block.rows[2]];
     const s8 *p0 = row0.first + channel, *p1 = row1.first + channel, *p2 = row2.first + channel;
-    isize s0 = row0.first_step, s1 = row1.first_step, s2 = row2.first_step;
-    const void* constants = &block;
+    isize s0 = row0.first_step;
+    strip.first_step[0] = row1.first_step;
+    strip.first_step[1] = row2.first_step;
+    const void* block_then_count = &block;
     strip.step[0] = row0.step;
     strip.step[1] = row1.step;
     strip.step[2] = row2.step;
 #define WHIT_RUN(code)                                                                                              \
-  __asm__ volatile(code                                                                                             \
-                   : [p0] "+r"(p0), [p1] "+r"(p1), [p2] "+r"(p2), [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2),      \
-                     [count] "+r"(count), [out] "+r"(out), [block] "+r"(constants)                                  \
-                   : [strip] "r"(&strip), [out_step] "r"(args.out_stride)                                           \
-                   : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "q10", "q11", "q12", "q13", "q14", \
-                     "q15", "cc", "memory")
+  __asm__ volatile(                                                                                                 \
+      code                                                                                                          \
+      : [p0] "+r"(p0), [p1] "+r"(p1), [p2] "+r"(p2), [s0] "+r"(s0), [count] "+r"(block_then_count), [out] "+r"(out) \
+      : [strip] "r"(&strip), [out_step] "r"(args.out_stride)                                                        \
+      : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "q10", "q11", "q12", "q13", "q14", "q15", "r8", \
+        "r9", "cc", "memory")
     if constexpr (S == 1) {
       if (block.finish == Finish::sums) {
         WHIT_RUN(WHIT_STRIP1(WHIT_PAIRS, WHIT_SUMS));
@@ -297,17 +285,12 @@ struct Sliding {
 
   /// Sums to results, in any form.
   [[gnu::noinline]] void finish_sums(const s32* sums, isize pixel, isize columns, isize channel) const {
-    for (; columns >= 4; columns -= 4, pixel += 4, sums += 4 * kChannels) finish_pixels<4>(sums, pixel, channel);
-    for (; columns > 0; --columns, ++pixel, sums += kChannels) finish_pixels<1>(sums, pixel, channel);
-  }
-  template <int N>
-  WHIT_INLINE void finish_pixels(const s32* sums, isize pixel, isize channel) const {
-    Int acc[N][2];
-    WHIT_UNROLL for (int i = 0; i < 2 * N; ++i) acc[i / 2][i % 2] = Vector::load(sums + 4 * i);
-    finish(epilogue, acc, Consecutive{pixel}, channel, Vector::kLanes);
+    for (; columns >= 4; columns -= 4, pixel += 4, sums += 4 * kChannels)
+      finish_pixels<4>(epilogue, sums, pixel, channel);
+    for (; columns > 0; --columns, ++pixel, sums += kChannels) finish_pixels<1>(epilogue, sums, pixel, channel);
   }
 
-  /// Output columns [x, end) of row y, of blocks [begin, channels), `count` of them without columns behind the image.
+  /// `columns` pixels of a row of output, of which the last `behind` need columns behind the image.
   [[gnu::noinline]] void strips(const Block* block, const Row (&rows)[3], isize pixel, isize columns, isize behind,
                                 isize channel, isize channel_end) {
     s32 sums[kStripColumns * kChannels];
@@ -316,7 +299,8 @@ struct Sliding {
       const bool results = block->finish != Finish::sums;
       strip.pad = args.pad + channel;
       strip.behind = behind;
-      run_strip(*block, rows, channel, columns - behind, results ? out + channel : reinterpret_cast<s8*>(sums));
+      strip.count = columns - behind;
+      run_strip(*block, rows, channel, results ? out + channel : reinterpret_cast<s8*>(sums));
       if (!results) finish_sums(sums, pixel, columns, channel);
     }
   }
