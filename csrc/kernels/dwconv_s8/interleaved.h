@@ -23,8 +23,10 @@
 //     load_operand, store_operand, Int dot4(Int acc, Bytes x, const s8* w)
 //     Int, Float, load, to_float, float_bits, mul, fma, round, narrow, store: of the epilogue
 
+#include <cstring>
+
 #include "kernels/dwconv_s8/taps.h"
-#include "kernels/simd_s8/epilogue.h"
+#include "kernels/simd_s8/x86_epilogue.h"
 
 namespace whit::dwconv_s8 {
 namespace {
@@ -36,56 +38,36 @@ struct Constants {
   alignas(64) s32 start[Wide::kChannels];
   alignas(64) f32 scale[Wide::kChannels];
   alignas(64) f32 offset[Wide::kChannels];
-  enum class Form : u8 {
-    relu,     ///< the bits of an f32 2^23 + acc, from which one FMA makes acc * scale, see below
-    plain,    ///< no result needs its upper bound in f32
-    general,  ///< everything else
-  };
-  Form form;
+  EpilogueForm form;
 };
 
-/// Sums as far from their bias as `taps` products can take them stay within 2^23 and, scaled, within s32.
-///
-/// relu: accumulators start at the bits of 2^23. Then a sum acc >= 0 is the f32 2^23 + acc, and the FMA with scale and
-/// -2^23 * scale, which is exact, rounds acc * scale once, as the product does. Where acc < 0, the f32 is 2^23 + acc /
-/// 2 and the result not above 0, which is all that the clamp wants to know.
 template <class L>
-void set_constants(const Args& args, isize taps, isize channel, int count, const s8* block, Constants* constants) {
-  constexpr s32 kBits = 0x4b000000;
-  constexpr f32 kOne = 0x1p23f;
-  const s32 most = (1 << 23) - 1 - static_cast<s32>(smaller(taps, 256)) * 2 * 128 * 127;
-  const EpilogueS8& epilogue = args.epilogue;
-  bool fast = taps <= 256 && epilogue.output == EpilogueS8::Output::s8 && epilogue.activation == Activation::clamp &&
-              !epilogue.residual;
-  bool relu = epilogue.clamp_min >= 0;
+[[gnu::noinline]] void set_constants(const Args& args, isize taps, isize channel, int count, const s8* block,
+                                     Constants* constants) {
+  // The bias may be that of inputs which are 128 higher.
+  const f32 reach = static_cast<f32>(taps) * (2 * 128 * 127);
   const s32* bias = reinterpret_cast<const s32*>(block);
-  for (int i = 0; i < L::kChannels; ++i) constants->start[i] = bias[i], constants->scale[i] = 0;
-  if (!fast) {
-    constants->form = Constants::Form::general;
-    return;
-  }
-  for (int c = 0; c < count; ++c) {
-    const int lane = c % 16 / 4 * (L::kChannels / 4) + c / 16 * 4 + c % 4;
-    const f32 scale = epilogue.scale[channel + c];
-    constants->scale[lane] = scale;
-    fast = fast && bias[lane] <= most && bias[lane] >= -most && scale < 256 && scale > -256;
-    relu = relu && scale >= 0;
-  }
-  constants->form = !fast ? Constants::Form::general : relu ? Constants::Form::relu : Constants::Form::plain;
-  if (constants->form != Constants::Form::relu) return;
-  for (int i = 0; i < L::kChannels; ++i) {
-    constants->start[i] += kBits;
-    constants->offset[i] = -kOne * constants->scale[i];
-  }
+  std::memcpy(constants->start, bias, L::kChannels * sizeof(s32));
+  constants->form = EpilogueForm::general;
+  if (!is_fast(args.epilogue)) return;
+  std::memset(constants->scale, 0, sizeof(constants->scale));
+  const f32* scale = args.epilogue.scale + channel;
+  for (int c = 0; c < count; ++c) constants->scale[c % 16 / 4 * (L::kChannels / 4) + c / 16 * 4 + c % 4] = scale[c];
+  constants->form = choose_form(
+      args.epilogue, bias, constants->scale, [&](int) { return Vector::broadcast(reach); }, L::kChannels,
+      constants->start, constants->offset);
 }
 
-/// Four vectors of sums of some pixels, given as Vector::kLanes channels in order, through the epilogue of every case.
 struct Pixel {
   isize index;
   WHIT_INLINE bool has(int) const { return true; }
   WHIT_INLINE isize operator[](int) const { return index; }
 };
-[[gnu::noinline]] void finish_sums(const Epilogue& epilogue, const s32* sums, isize pixel, isize channel, int count) {
+/// The sums of a pixel, four vectors of `lanes`, through the epilogue of every case.
+[[gnu::noinline]] void finish_sums(const Epilogue& epilogue, const s32* vectors, int lanes, isize pixel, isize channel,
+                                   int count) {
+  alignas(64) s32 sums[Wide::kChannels];
+  for (int c = 0; c < 4 * lanes; ++c) sums[c] = vectors[c % 16 / 4 * lanes + c / 16 * 4 + c % 4];
   for (int c = 0; c < count; c += Vector::kLanes) {
     Vector::Int acc[1][1] = {{Vector::load(sums + c)}};
     finish(epilogue, acc, Pixel{pixel}, channel + c, smaller(Vector::kLanes, count - c));
@@ -108,31 +90,34 @@ struct Block {
   }
 
   /// Stores one pixel.
-  template <Constants::Form kForm>
   WHIT_INLINE void finish_pixel(Int (&acc)[4], isize pixel) const {
-    constexpr int kLanes = L::kChannels / 4;
-    if constexpr (kForm == Constants::Form::general) {
-      alignas(64) s32 vectors[L::kChannels], sums[L::kChannels];
-      WHIT_UNROLL for (int v = 0; v < 4; ++v) L::store_operand(reinterpret_cast<s8*>(vectors + v * kLanes), acc[v]);
-      for (int c = 0; c < L::kChannels; ++c) sums[c] = vectors[c % 16 / 4 * kLanes + c / 16 * 4 + c % 4];
-      finish_sums(epilogue, sums, pixel, channel, count);
-    } else {
-      Int x[4];
+    if (constants.form == EpilogueForm::general) return finish_any(acc, pixel);
+    Int x[4];
+    if (constants.form == EpilogueForm::relu) {
       WHIT_UNROLL for (int v = 0; v < 4; ++v) {
-        const auto scale = L::load(constants.scale + v * kLanes);
-        if constexpr (kForm == Constants::Form::relu) {
-          x[v] = L::round(L::fma(L::float_bits(acc[v]), scale, L::load(constants.offset + v * kLanes)));
-        } else {
-          x[v] = L::round(L::mul(L::to_float(acc[v]), scale));
-        }
+        x[v] = L::round(L::fma(L::float_bits(acc[v]), L::load(constants.scale + v * kLanes),
+                               L::load(constants.offset + v * kLanes)));
       }
-      const auto bytes = L::narrow(x, epilogue.spec.zero_point, epilogue.minimum, epilogue.maximum);
-      L::store(static_cast<s8*>(epilogue.out) + pixel * epilogue.out_stride + channel, bytes, count);
+    } else {
+      WHIT_UNROLL for (int v = 0; v < 4; ++v) {
+        x[v] = L::round(L::mul(L::to_float(acc[v]), L::load(constants.scale + v * kLanes)));
+      }
     }
+    const auto bytes = L::narrow(x, epilogue.spec.zero_point, epilogue.minimum, epilogue.maximum);
+    L::store(static_cast<s8*>(epilogue.out) + pixel * epilogue.out_stride + channel, bytes, count);
+  }
+
+ private:
+  static constexpr int kLanes = L::kChannels / 4;
+
+  WHIT_INLINE void finish_any(const Int (&acc)[4], isize pixel) const {
+    alignas(64) s32 vectors[L::kChannels];
+    WHIT_UNROLL for (int v = 0; v < 4; ++v) L::store_operand(reinterpret_cast<s8*>(vectors + v * kLanes), acc[v]);
+    finish_sums(epilogue, vectors, kLanes, pixel, channel, count);
   }
 };
 
-/// Calls strip<L, kForm>(block, y) for every block of channels of every `rows` output rows from row_begin on.
+/// Calls strip<L>(block, y) for every block of channels of every `rows` output rows from row_begin on.
 template <class Strip>
 WHIT_INLINE void for_each_strip(const Args& args, isize row_begin, isize row_end, isize rows, isize vectors,
                                 const Strip& strip) {
@@ -151,11 +136,7 @@ WHIT_INLINE void for_each_strip(const Args& args, isize row_begin, isize row_end
         const auto with = [&]<class L>() {
           if (y == row_begin) set_constants<L>(args, taps, channel, count, block, &own);
           const Block<L> values{epilogue, own, block + L::kChannels * sizeof(s32), channel, count};
-          switch (own.form) {
-            case Constants::Form::relu: return strip.template operator()<L, Constants::Form::relu>(values, y);
-            case Constants::Form::plain: return strip.template operator()<L, Constants::Form::plain>(values, y);
-            default: return strip.template operator()<L, Constants::Form::general>(values, y);
-          }
+          strip.template operator()<L>(values, y);
         };
         if (count <= Half::kChannels) {
           with.template operator()<Half>();
@@ -179,8 +160,8 @@ struct Square {
 
   /// `columns` input columns from ix on. Rows outside of the image are null.
   template <class L>
-  WHIT_INLINE static void interleave(const Geometry& g, const s8* pad, const s8* const (&rows)[kInRows], isize ix,
-                                     int columns, isize channel, int count, Column<L>* out) {
+  [[gnu::noinline]] static void interleave(const Geometry& g, const s8* pad, const s8* const (&rows)[kInRows], isize ix,
+                                           int columns, isize channel, int count, Column<L>* out) {
     for (; columns > 0; --columns, ++ix, ++out) {
       const bool inside = ix >= 0 && ix < g.in_w;
       const isize offset = ix * g.channels + channel;
@@ -201,7 +182,7 @@ struct Square {
   }
 
   /// T rows x P columns of output pixels from (y, x) on, `columns` of which exist.
-  template <class L, Constants::Form kForm, int P>
+  template <class L, int P>
   WHIT_INLINE static void register_tile(const Block<L>& block, const Column<L>* in, isize pixel, isize out_w,
                                         isize rows, int columns) {
     typename L::Int acc[T][P][4];
@@ -225,7 +206,7 @@ struct Square {
     WHIT_UNROLL for (int t = 0; t < T; ++t) {
       if (t >= rows) break;
       WHIT_UNROLL for (int p = 0; p < P; ++p) {
-        if (p < columns) block.template finish_pixel<kForm>(acc[t][p], pixel + t * out_w + p);
+        if (p < columns) block.finish_pixel(acc[t][p], pixel + t * out_w + p);
       }
     }
   }
@@ -234,7 +215,7 @@ struct Square {
     const Args& args;
     isize row_end;
 
-    template <class L, Constants::Form kForm>
+    template <class L>
     [[gnu::noinline]] void operator()(const Block<L>& shared_block, isize y) const {
       constexpr int kPixels = L::kAccumulators / (4 * T) > 0 ? L::kAccumulators / (4 * T) : 1;
       const Block<L> block = shared_block;
@@ -251,7 +232,7 @@ struct Square {
         const int computed = (columns + kPixels - 1) / kPixels * kPixels;
         interleave<L>(g, pad, rows, x * S - g.pad_left, (computed - 1) * S + K, block.channel, block.count, in);
         for (int o = 0; o < columns; o += kPixels)
-          register_tile<L, kForm, kPixels>(block, in + o * S, y * g.out_w + x + o, g.out_w, row_end - y, columns - o);
+          register_tile<L, kPixels>(block, in + o * S, y * g.out_w + x + o, g.out_w, row_end - y, columns - o);
       }
     }
   };
@@ -263,7 +244,7 @@ struct Square {
 
 /// Any kernel, stride and dilation: four taps in the order (i, j), some output columns together.
 struct Any {
-  template <class L, Constants::Form kForm, int P>
+  template <class L, int P>
   WHIT_INLINE static void tile(const Args& args, const Block<L>& block, isize y, isize x, int columns) {
     const Geometry& g = args.geometry;
     const isize taps = g.kernel_h * g.kernel_w;
@@ -282,18 +263,18 @@ struct Any {
       }
     }
     WHIT_UNROLL for (int p = 0; p < P; ++p) {
-      if (p < columns) block.template finish_pixel<kForm>(acc[p], y * g.out_w + x + p);
+      if (p < columns) block.finish_pixel(acc[p], y * g.out_w + x + p);
     }
   }
 
   struct Strip {
     const Args& args;
 
-    template <class L, Constants::Form kForm>
+    template <class L>
     [[gnu::noinline]] void operator()(const Block<L>& block, isize y) const {
       constexpr int kPixels = 2;
       for (isize x = 0; x < args.geometry.out_w; x += kPixels)
-        tile<L, kForm, kPixels>(args, block, y, x, smaller(kPixels, args.geometry.out_w - x));
+        tile<L, kPixels>(args, block, y, x, smaller(kPixels, args.geometry.out_w - x));
     }
   };
 

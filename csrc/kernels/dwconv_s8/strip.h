@@ -154,16 +154,6 @@ struct Relu {
     for (isize i = 0; i < count; ++i) scales[i] = p[i];
     return vld1q_f32(scales);
   }
-  WHIT_INLINE static int16x8_t lower_halves(float32x4_t a, float32x4_t b) {
-#ifdef __ARM_FEATURE_DOTPROD
-    return vuzp1q_s16(vreinterpretq_s16_f32(a), vreinterpretq_s16_f32(b));
-#else
-    // Not UZP1, which takes the A72 three times as long; compilers would make it of the intrinsics.
-    int16x8_t halves;
-    __asm__("xtn %0.4h, %1.4s\n\txtn2 %0.8h, %2.4s" : "=&w"(halves) : "w"(a), "w"(b));
-    return halves;
-#endif
-  }
 };
 
 /// Relu of sums of any size, in the order of docs/NUMERICS.md. A NaN becomes 0.

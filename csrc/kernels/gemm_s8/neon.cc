@@ -1,9 +1,11 @@
 // ARMv8.0 NEON. Two products of s8 fit in s16 (128 * 127 * 2 = 32512), and SADALP adds neighbouring pairs of s16 to
 // s32:
 //     smull   products of 2 k of 4 columns        smlal   those of the next 2 k        sadalp   to 4 accumulators
-// are 16 products in three instructions, 8 a cycle where multiplication and SADALP have a pipe each (Cortex-A72). The
-// 2 k of a row are spread over a register by DUP, which serves 16 columns; since pairs of k lie side by side in the
-// panel, no sum is left to be made across a register at the end, and k need only be even.
+// are 16 products in three instructions, 8 a cycle where multiplication and SADALP have a pipe each (Cortex-A72). Where
+// the weights of a step of 8 k are mild (see kernel.h), SADALP is left out after every other pair of multiplications,
+// which helps CPUs that issue no more than one of these a cycle (Cortex-A53). LD1R spreads the 2 k of a row over a
+// register, which serves 16 columns; since pairs of k lie side by side in the panel, no sum is left to be made across a
+// register at the end, and k need only be even.
 
 #include "kernels/gemm_s8/neon_walk.h"
 
@@ -25,9 +27,15 @@ struct Pairs {
     }
   }
 
-  /// A pair of k in all lanes.
-  WHIT_INLINE static void spread(int8x16_t& pair, const s8*& row) {
-    __asm__ volatile("ld1r {%0.8h}, [%1], #2" : "=w"(pair), "+r"(row) : : "memory");
+  // Registers of products: those of operands are others in all that follows, or compilers would copy.
+#define PRODUCTS "v0", "v1", "v2", "v3"
+
+  /// The first two pairs of k of a row, each in all lanes.
+  WHIT_INLINE static void spread(int8x16_t& x0, int8x16_t& x1, const s8*& row) {
+    __asm__ volatile("ld1r {%0.8h}, [%2], #2\n\tld1r {%1.8h}, [%2], #2"
+                     : "=&w"(x0), "=w"(x1), "+r"(row)
+                     :
+                     : PRODUCTS, "memory");
   }
 
   /// 8 k of a row times 8 or 16 columns, pairs of k x0 and x1 with w, the first of which are there; `row` is at the
@@ -35,12 +43,12 @@ struct Pairs {
   /// and x1 become the next pairs, in the end the first ones of the row `next`, as soon as they are free, which on CPUs
   /// that keep the order hides the time that loading takes. kLast: there is no next row.
 #define PRODUCTS_8(add, x, w) \
-  "sm" add " %[p0].8h, %[" x "].8b, %[" w "].8b\n\tsm" add "2 %[p1].8h, %[" x "].16b, %[" w "].16b\n\t"
+  "sm" add " v0.8h, %[" x "].8b, %[" w "].8b\n\tsm" add "2 v1.8h, %[" x "].16b, %[" w "].16b\n\t"
 #define PRODUCTS_16(add, x, w, v) \
   PRODUCTS_8(add, x, w)           \
-  "sm" add " %[p2].8h, %[" x "].8b, %[" v "].8b\n\tsm" add "2 %[p3].8h, %[" x "].16b, %[" v "].16b\n\t"
-#define SUM_8 "sadalp %[a0].4s, %[p0].8h\n\tsadalp %[a1].4s, %[p1].8h\n\t"
-#define SUM_16 SUM_8 "sadalp %[a2].4s, %[p2].8h\n\tsadalp %[a3].4s, %[p3].8h\n\t"
+  "sm" add " v2.8h, %[" x "].8b, %[" v "].8b\n\tsm" add "2 v3.8h, %[" x "].16b, %[" v "].16b\n\t"
+#define SUM_8 "sadalp %[a0].4s, v0.8h\n\tsadalp %[a1].4s, v1.8h\n\t"
+#define SUM_16 SUM_8 "sadalp %[a2].4s, v2.8h\n\tsadalp %[a3].4s, v3.8h\n\t"
 #define SPREAD(x, row) "ld1r {%[" x "].8h}, [%[" row "]], #2\n\t"
 #define ROW_8(sum, add)         \
   PRODUCTS_8("ull", "x0", "w0") \
@@ -53,13 +61,12 @@ struct Pairs {
   template <bool kMild, bool kLast>
   WHIT_INLINE static void multiply(Int (&acc)[2], int8x16_t& x0, int8x16_t& x1, const s8*& row, const s8*& next,
                                    const int8x16_t (&w)[4][1]) {
-    int16x8_t p0, p1;
-#define MULTIPLY(code)                                                                                    \
-  __asm__ volatile(code                                                                                   \
-                   : [p0] "=&w"(p0), [p1] "=&w"(p1), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]), [x0] "+w"(x0), \
-                     [x1] "+w"(x1), [row] "+r"(row), [next] "+r"(next)                                    \
-                   : [w0] "w"(w[0][0]), [w1] "w"(w[1][0]), [w2] "w"(w[2][0]), [w3] "w"(w[3][0])           \
-                   : "memory")
+#define MULTIPLY(code)                                                                                         \
+  __asm__ volatile(                                                                                            \
+      code                                                                                                     \
+      : [a0] "+w"(acc[0]), [a1] "+w"(acc[1]), [x0] "+w"(x0), [x1] "+w"(x1), [row] "+r"(row), [next] "+r"(next) \
+      : [w0] "w"(w[0][0]), [w1] "w"(w[1][0]), [w2] "w"(w[2][0]), [w3] "w"(w[3][0])                             \
+      : PRODUCTS, "memory")
 #define FINISH_LAST PRODUCTS_8("lal", "x1", "w3") SUM_8
 #define FINISH SPREAD("x0", "next") PRODUCTS_8("lal", "x1", "w3") SPREAD("x1", "next") SUM_8
     if constexpr (kMild && kLast) {
@@ -79,15 +86,13 @@ struct Pairs {
   template <bool kMild, bool kLast>
   WHIT_INLINE static void multiply(Int (&acc)[4], int8x16_t& x0, int8x16_t& x1, const s8*& row, const s8*& next,
                                    const int8x16_t (&w)[4][2]) {
-    int16x8_t p0, p1, p2, p3;
-#define MULTIPLY(code)                                                                                         \
-  __asm__ volatile(                                                                                            \
-      code                                                                                                     \
-      : [p0] "=&w"(p0), [p1] "=&w"(p1), [p2] "=&w"(p2), [p3] "=&w"(p3), [a0] "+w"(acc[0]), [a1] "+w"(acc[1]),  \
-        [a2] "+w"(acc[2]), [a3] "+w"(acc[3]), [x0] "+w"(x0), [x1] "+w"(x1), [row] "+r"(row), [next] "+r"(next) \
-      : [w0] "w"(w[0][0]), [w1] "w"(w[1][0]), [w2] "w"(w[2][0]), [w3] "w"(w[3][0]), [v0] "w"(w[0][1]),         \
-        [v1] "w"(w[1][1]), [v2] "w"(w[2][1]), [v3] "w"(w[3][1])                                                \
-      : "memory")
+#define MULTIPLY(code)                                                                                              \
+  __asm__ volatile(code                                                                                             \
+                   : [a0] "+w"(acc[0]), [a1] "+w"(acc[1]), [a2] "+w"(acc[2]), [a3] "+w"(acc[3]), [x0] "+w"(x0),     \
+                     [x1] "+w"(x1), [row] "+r"(row), [next] "+r"(next)                                              \
+                   : [w0] "w"(w[0][0]), [w1] "w"(w[1][0]), [w2] "w"(w[2][0]), [w3] "w"(w[3][0]), [v0] "w"(w[0][1]), \
+                     [v1] "w"(w[1][1]), [v2] "w"(w[2][1]), [v3] "w"(w[3][1])                                        \
+                   : PRODUCTS, "memory")
 #define FINISH_LAST PRODUCTS_16("lal", "x1", "w3", "v3") SUM_16
 #define FINISH SPREAD("x0", "next") PRODUCTS_16("lal", "x1", "w3", "v3") SPREAD("x1", "next") SUM_16
     if constexpr (kMild && kLast) {
@@ -114,13 +119,15 @@ struct Pairs {
 
   /// Four pairs of k of all columns.
   WHIT_INLINE static void load(int8x16_t (&w)[4][2], const s8*& rhs) {
-    WHIT_UNROLL for (int i = 0; i < 4; ++i) __asm__ volatile("ldp %q0, %q1, [%2], #32" : "=w"(w[i][0]), "=w"(w[i][1]),
-                                                             "+r"(rhs) : : "memory");
+    WHIT_UNROLL for (int i = 0; i < 4; ++i) {
+      __asm__ volatile("ldp %q0, %q1, [%2], #32" : "=w"(w[i][0]), "=w"(w[i][1]), "+r"(rhs) : : PRODUCTS, "memory");
+    }
   }
   WHIT_INLINE static void load(int8x16_t (&w)[4][1], const s8*& rhs) {
     WHIT_UNROLL for (int i = 0; i < 4;
-                     ++i) __asm__ volatile("ldr %q0, [%1], #32" : "=w"(w[i][0]), "+r"(rhs) : : "memory");
+                     ++i) __asm__ volatile("ldr %q0, [%1], #32" : "=w"(w[i][0]), "+r"(rhs) : : PRODUCTS, "memory");
   }
+#undef PRODUCTS
 
   /// A run of steps, at least one.
   template <bool kMild, int R, int C>
@@ -128,8 +135,7 @@ struct Pairs {
     do {
       int8x16_t w[4][C / 2], x0, x1;
       load(w, rhs);
-      spread(x0, lhs[0]);
-      spread(x1, lhs[0]);
+      spread(x0, x1, lhs[0]);
       WHIT_UNROLL for (int r = 0; r + 1 < R; ++r) multiply<kMild, false>(acc[r], x0, x1, lhs[r], lhs[r + 1], w);
       multiply<kMild, true>(acc[R - 1], x0, x1, lhs[R - 1], rhs, w);  // for `next`, of which nothing is read
     } while (--count);

@@ -40,6 +40,7 @@ struct Vector {
     const Int bytes = _mm256_max_epi8(_mm256_packs_epi16(low, high), _mm256_set1_epi8(minimum));
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   }
+  WHIT_INLINE static Bytes at_most(Bytes x, s8 maximum) { return _mm256_min_epi8(x, _mm256_set1_epi8(maximum)); }
   /// The first `count` bytes of x[i] after narrow().
   WHIT_INLINE static void store_part(s8* p, Bytes bytes, int i, int count) {
     const __m128i pair = i < 2 ? _mm256_castsi256_si128(bytes) : _mm256_extracti128_si256(bytes, 1);
@@ -61,10 +62,17 @@ struct Vector {
   WHIT_INLINE static Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
   WHIT_INLINE static Int sub(Int a, Int b) { return _mm256_sub_epi32(a, b); }
   WHIT_INLINE static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
+  WHIT_INLINE static Float sub(Float a, Float b) { return _mm256_sub_ps(a, b); }
   WHIT_INLINE static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
   /// t > x ? t : x and t < x ? t : x, which is what the instructions do.
   WHIT_INLINE static Float max(Float t, Float x) { return _mm256_max_ps(t, x); }
   WHIT_INLINE static Float min(Float t, Float x) { return _mm256_min_ps(t, x); }
+  WHIT_INLINE static Int max(Int a, Int b) { return _mm256_max_epi32(a, b); }
+  WHIT_INLINE static bool all_at_most(Float x, f32 limit) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_set1_ps(limit), _CMP_LE_OQ)) == 0xff;
+  }
+  WHIT_INLINE static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  WHIT_INLINE static Float float_bits(Int x) { return _mm256_castsi256_ps(x); }
   WHIT_INLINE static Float to_float(Int x) { return _mm256_cvtepi32_ps(x); }
   /// To nearest, ties to even: the mode that MXCSR is in.
   WHIT_INLINE static Int round(Float x) { return _mm256_cvtps_epi32(x); }

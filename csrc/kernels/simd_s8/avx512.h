@@ -49,6 +49,7 @@ struct Vector {
     const Int order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     return _mm512_permutexvar_epi32(order, bytes);
   }
+  WHIT_INLINE static Bytes at_most(Bytes x, s8 maximum) { return _mm512_min_epi8(x, _mm512_set1_epi8(maximum)); }
   /// The first `count` bytes of x[i] after narrow().
   WHIT_INLINE static void store_part(s8* p, Bytes bytes, int i, int count) {
     switch (i) {
@@ -69,11 +70,18 @@ struct Vector {
   WHIT_INLINE static Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
   WHIT_INLINE static Int sub(Int a, Int b) { return _mm512_sub_epi32(a, b); }
   WHIT_INLINE static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
+  WHIT_INLINE static Float sub(Float a, Float b) { return _mm512_sub_ps(a, b); }
   WHIT_INLINE static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
   /// t > x ? t : x and t < x ? t : x, which is what the instructions do.
   /// In their masked form, since GCC 12 warns of the undefined operand inside the plain one.
   WHIT_INLINE static Float max(Float t, Float x) { return _mm512_maskz_max_ps(0xffff, t, x); }
   WHIT_INLINE static Float min(Float t, Float x) { return _mm512_maskz_min_ps(0xffff, t, x); }
+  WHIT_INLINE static Int max(Int a, Int b) { return _mm512_maskz_max_epi32(0xffff, a, b); }
+  WHIT_INLINE static bool all_at_most(Float x, f32 limit) {
+    return _mm512_cmp_ps_mask(x, _mm512_set1_ps(limit), _CMP_LE_OQ) == 0xffff;
+  }
+  WHIT_INLINE static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  WHIT_INLINE static Float float_bits(Int x) { return _mm512_castsi512_ps(x); }
   WHIT_INLINE static Float to_float(Int x) { return _mm512_cvtepi32_ps(x); }
   /// To nearest, ties to even: the mode that MXCSR is in.
   WHIT_INLINE static Int round(Float x) { return _mm512_cvtps_epi32(x); }

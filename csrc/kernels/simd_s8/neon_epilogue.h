@@ -21,7 +21,8 @@ enum class EpilogueKind {
 enum class EpilogueForm : s32 {
   any,          ///< by conversions, from plain accumulators
   small,        ///< by additions, from accumulators in biased form
-  small_whole,  ///< the same where s8 is all of the clamp and the zero point can be part of what rounds
+  small_whole,  ///< the same where s8 is all of the clamp and the zero point can be part of what rounds; without a
+                ///< residual also only where what is negative becomes -128 anyway: relu
 };
 
 /// 1.5 * 2^23. An s32 x of less than 2^22 (absolutely) plus kBiasBits is the f32 kBias + x, bit for bit, and an f32 t
@@ -29,6 +30,12 @@ enum class EpilogueForm : s32 {
 /// run at half the rate of additions or less (Cortex-A76: a quarter), biased accumulators need none.
 constexpr f32 kBias = 12582912.0f;
 constexpr s32 kBiasBits = 0x4B400000;
+
+/// For relu without a residual, x from 0 on plus kPowerBits is the f32 kPower + x, and kPower * scale is exact, so that
+/// a fused multiply-add of it rounds x * scale once. Below 0 (down to -2^23) the f32 is kPower - |x| / 2: not positive
+/// after the multiply-add either.
+constexpr f32 kPower = 8388608.0f;
+constexpr s32 kPowerBits = 0x4B000000;
 
 /// The kind for columns [n, n_end). Besides the operations it looks at the scales: small enough for no step to
 /// overflow, so that there is no NaN, and clamping integers after rounding is clamping in f32 before it (the bounds are
@@ -77,7 +84,7 @@ struct EpilogueConstants {
 struct EpilogueColumns {
   EpilogueForm form;
   alignas(16) s32 start[16];  ///< what their accumulators start from
-  alignas(16) f32 zero[16];   ///< of a form other than any: what stands for an accumulator of 0
+  alignas(16) f32 zero[16];   ///< of small forms: what stands for an accumulator of 0; of relu, -kPower * scale
   alignas(16) f32 scale[16];
   EpilogueConstants constants;  ///< here, where a tile loads what its form needs, which is better than spilling it
 };
@@ -86,7 +93,8 @@ struct EpilogueColumns {
 struct NeonEpilogue : Epilogue {
   NeonEpilogue(const EpilogueS8& epilogue, void* output, isize stride)
       : Epilogue(epilogue, output, stride),
-        is_whole(minimum == -128 && maximum == 127 && epilogue.zero_point % 2 == 0),
+        is_whole(minimum == -128 && maximum == 127 && epilogue.zero_point % 2 == 0 &&
+                 (epilogue.residual || epilogue.clamp_min >= 0)),
         constants{.rounding = vdupq_n_f32(kBias + static_cast<f32>(epilogue.zero_point)),
                   .zero_points = vdupq_n_s16(static_cast<s16>(epilogue.zero_point)),
                   .minima = vdupq_n_s8(minimum),
@@ -105,7 +113,7 @@ struct NeonEpilogue : Epilogue {
     const float32x4_t limit = vdupq_n_f32(0x1p22f), nothing = vdupq_n_f32(0);
     const f32 residual = spec.residual ? 255 * __builtin_fabsf(spec.residual_scale) : 0;
     const float32x4_t most_steps = vdupq_n_f32(32000 - residual);
-    uint32x4_t small = vdupq_n_u32(~0u);
+    uint32x4_t small = vdupq_n_u32(~0u), positive = small;
     for (isize i = 0; i < count; i += 4) {
       const float32x4_t far = vld1q_f32(reach + i), given_scale = vld1q_f32(spec.scale + n + i);
       const int32x4_t given = vld1q_s32(bias + i);
@@ -117,6 +125,7 @@ struct NeonEpilogue : Epilogue {
       const float32x4_t scale = vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(given_scale), dead));
       const float32x4_t steps = vmulq_f32(vaddq_f32(vabsq_f32(start), far), vabsq_f32(scale));
       small = vandq_u32(vandq_u32(small, near), vandq_u32(vcaleq_f32(start, limit), vcltq_f32(steps, most_steps)));
+      positive = vandq_u32(positive, vcgeq_f32(scale, nothing));
       vst1q_s32(out.start + i, vbicq_s32(given, vreinterpretq_s32_u32(dead)));
       vst1q_f32(out.zero + i, vsubq_f32(vdupq_n_f32(kBias), start));
       vst1q_f32(out.scale + i, scale);
@@ -124,8 +133,14 @@ struct NeonEpilogue : Epilogue {
     out.constants = constants;
     out.form = EpilogueForm::any;
     if (vminvq_u32(small)) {
-      out.form = is_whole ? EpilogueForm::small_whole : EpilogueForm::small;
-      for (isize i = 0; i < count; i += 4) vst1q_s32(out.start + i, vdupq_n_s32(kBiasBits));
+      const bool whole = is_whole && (spec.residual || vminvq_u32(positive));
+      const bool relu = whole && !spec.residual;
+      out.form = whole ? EpilogueForm::small_whole : EpilogueForm::small;
+      for (isize i = 0; i < count; i += 4) {
+        vst1q_s32(out.start + i,
+                  relu ? vaddq_s32(vld1q_s32(out.start + i), vdupq_n_s32(kPowerBits)) : vdupq_n_s32(kBiasBits));
+        if (relu) vst1q_f32(out.zero + i, vmulq_f32(vld1q_f32(out.scale + i), vdupq_n_f32(-kPower)));
+      }
     }
   }
 
@@ -170,8 +185,14 @@ WHIT_INLINE void scale_row(const NeonEpilogue& epilogue, const EpilogueConstants
                            const float32x4_t (&zero)[C], const float32x4_t (&scale)[C], isize row, isize n,
                            float32x4_t (&t)[C]) {
   constexpr bool kSmall = kForm != EpilogueForm::any;
-  WHIT_UNROLL for (int c = 0; c < C; ++c) t[c] =
-      vmulq_f32(kSmall ? vsubq_f32(vreinterpretq_f32_s32(acc[c]), zero[c]) : vcvtq_f32_s32(acc[c]), scale[c]);
+  WHIT_UNROLL for (int c = 0; c < C; ++c) {
+    const float32x4_t biased = vreinterpretq_f32_s32(acc[c]);
+    if constexpr (kKind == EpilogueKind::clamp && kForm == EpilogueForm::small_whole) {
+      t[c] = vfmaq_f32(zero[c], biased, scale[c]);
+    } else {
+      t[c] = vmulq_f32(kSmall ? vsubq_f32(biased, zero[c]) : vcvtq_f32_s32(acc[c]), scale[c]);
+    }
+  }
   if constexpr (kKind == EpilogueKind::residual) {
     const EpilogueS8& spec = epilogue.spec;
     const int8x16_t x = load_vectors<C>(spec.residual + row * spec.residual_stride + n);
@@ -206,7 +227,7 @@ WHIT_INLINE int8x16_t to_bytes(const EpilogueConstants& constants, float32x4_t t
   if constexpr (kForm != EpilogueForm::any) {
     const float32x4_t bias = kForm == EpilogueForm::small_whole ? constants.rounding : vdupq_n_f32(kBias);
     const auto low_bits = [bias](float32x4_t a, float32x4_t b) {
-      return vuzp1q_s16(vreinterpretq_s16_f32(vaddq_f32(a, bias)), vreinterpretq_s16_f32(vaddq_f32(b, bias)));
+      return lower_halves(vaddq_f32(a, bias), vaddq_f32(b, bias));
     };
     low = low_bits(t0, t1);
     high = low_bits(t2, t3);
