@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from bench.arm.convert import ncnn, qdq, tflite
 from onnx import helper, numpy_helper
+
+from bench.convert import ncnn, network, tflite
 
 MODELS = ("mobilenet_v1", "mobilenet_v2", "efficientnet_lite0")
 #: Which numbers the weights and the calibration hold does not change what an inference costs: a few samples will do.
@@ -52,7 +53,7 @@ class ModelFiles:
 
     def tflite(self) -> Path:
         def write(out: Path) -> None:
-            out.write_bytes(tflite.convert(qdq.read(self.qdq("s8")), self.wheels))
+            out.write_bytes(tflite.convert(network.read(self.qdq("s8")), self.wheels))
 
         return self._made(f"{self.name}.tflite", write)
 
@@ -60,7 +61,7 @@ class ModelFiles:
         """The ncnn model's two files: layers and weights."""
 
         def write(out: Path) -> None:
-            param, weights = ncnn.convert(qdq.read(self.qdq("s8")))
+            param, weights = ncnn.convert(network.read(self.qdq("s8")))
             out.with_suffix(".bin").write_bytes(weights)
             out.write_text(param)
 

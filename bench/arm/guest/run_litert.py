@@ -5,6 +5,7 @@ import importlib.metadata
 import sys
 
 import numpy as np
+
 from bench.arm.guest.marks import count
 
 try:

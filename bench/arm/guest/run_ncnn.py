@@ -4,6 +4,7 @@ import sys
 
 import ncnn  # type: ignore[import-not-found]
 import numpy as np
+
 from bench.arm.guest.marks import count
 
 net = ncnn.Net()

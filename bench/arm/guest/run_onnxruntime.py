@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import onnxruntime
+
 from bench.arm.guest.marks import count
 
 options = onnxruntime.SessionOptions()

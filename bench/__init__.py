@@ -1,0 +1,1 @@
+"""Measures whit beside other runtimes: README.md in this folder."""

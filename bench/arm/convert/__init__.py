@@ -1,1 +1,0 @@
-"""Writers of other runtimes' files: the same quantised network for every contender, without their converters."""
