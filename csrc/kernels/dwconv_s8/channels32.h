@@ -13,7 +13,8 @@ struct Channels32 {
   using Int = __m256i;
   using Float = __m256;
 
-  /// Without a byte beside the `count` first ones.
+  using Mask = int;
+  WHIT_INLINE static Mask mask(int count) { return count; }
   WHIT_INLINE static Bytes load_bytes(const s8* p, int count) {
     if (count == kChannels) return _mm256_loadu_si256((const __m256i*)p);
     return _mm256_set_m128i(count > 16 ? load_first_16(p + 16, count - 16) : _mm_setzero_si128(),
@@ -37,12 +38,16 @@ struct Channels32 {
   WHIT_INLINE static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
   WHIT_INLINE static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   WHIT_INLINE static Int round(Float x) { return _mm256_cvtps_epi32(x); }
-  WHIT_INLINE static Bytes narrow(const Int (&x)[4], s32 zero_point, s8 minimum, s8 maximum) {
-    const Int offset = _mm256_set1_epi16(static_cast<s16>(zero_point));
-    const Int low = _mm256_adds_epi16(_mm256_packs_epi32(x[0], x[1]), offset);
-    const Int high = _mm256_adds_epi16(_mm256_packs_epi32(x[2], x[3]), offset);
-    const Int bytes = _mm256_max_epi8(_mm256_packs_epi16(low, high), _mm256_set1_epi8(minimum));
-    return _mm256_min_epi8(bytes, _mm256_set1_epi8(maximum));
+  struct Narrowing {
+    Bytes zero_point, minimum, maximum;
+  };
+  WHIT_INLINE static Narrowing narrowing(s32 zero_point, s8 minimum, s8 maximum) {
+    return {_mm256_set1_epi16(static_cast<s16>(zero_point)), _mm256_set1_epi8(minimum), _mm256_set1_epi8(maximum)};
+  }
+  WHIT_INLINE static Bytes narrow(const Int (&x)[4], const Narrowing& to) {
+    const Int low = _mm256_adds_epi16(_mm256_packs_epi32(x[0], x[1]), to.zero_point);
+    const Int high = _mm256_adds_epi16(_mm256_packs_epi32(x[2], x[3]), to.zero_point);
+    return _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(low, high), to.minimum), to.maximum);
   }
   WHIT_INLINE static void store(s8* p, Bytes x, int count) {
     if (count == kChannels) return _mm256_storeu_si256((__m256i*)p, x);

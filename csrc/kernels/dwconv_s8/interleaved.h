@@ -18,10 +18,11 @@
 //
 // Include a file before that defines Vector (see simd_s8) and struct Wide, and struct Half or Half = Wide, with
 //     kChannels, kAccumulators                     channels of a register of bytes; vectors of sums kept at a time
-//     Bytes, load(p, count), zero()                the first `count` channels at p (no byte beside them is read)
+//     Mask mask(count)                             of the first `count` channels, all that load and store touch
+//     Bytes, load(p, mask), zero()
 //     unpack(taps[4], vectors[4])                  in their order
 //     load_operand, store_operand, Int dot4(Int acc, Bytes x, const s8* w)
-//     Int, Float, load, to_float, float_bits, mul, fma, round, narrow, store: of the epilogue
+//     Int, Float, load, to_float, float_bits, mul, fma, round, Narrowing, narrowing, narrow, store: of the epilogue
 
 #include <cstring>
 
@@ -84,16 +85,16 @@ struct Block {
   const s8* weights;  // behind the biases
   isize channel;
   int count;
+  EpilogueForm form;
 
   WHIT_INLINE void start(Int (&acc)[4]) const {
     WHIT_UNROLL for (int v = 0; v < 4; ++v) acc[v] = L::load(constants.start + v * (L::kChannels / 4));
   }
 
-  /// Stores one pixel.
-  WHIT_INLINE void finish_pixel(Int (&acc)[4], isize pixel) const {
-    if (constants.form == EpilogueForm::general) return finish_any(acc, pixel);
+  /// Sums to bytes, in a form other than general.
+  WHIT_INLINE typename L::Bytes narrow(const Int (&acc)[4], const typename L::Narrowing& narrowing) const {
     Int x[4];
-    if (constants.form == EpilogueForm::relu) {
+    if (form == EpilogueForm::relu) {
       WHIT_UNROLL for (int v = 0; v < 4; ++v) {
         x[v] = L::round(L::fma(L::float_bits(acc[v]), L::load(constants.scale + v * kLanes),
                                L::load(constants.offset + v * kLanes)));
@@ -103,18 +104,26 @@ struct Block {
         x[v] = L::round(L::mul(L::to_float(acc[v]), L::load(constants.scale + v * kLanes)));
       }
     }
-    const auto bytes = L::narrow(x, epilogue.spec.zero_point, epilogue.minimum, epilogue.maximum);
-    L::store(static_cast<s8*>(epilogue.out) + pixel * epilogue.out_stride + channel, bytes, count);
+    return L::narrow(x, narrowing);
   }
 
- private:
-  static constexpr int kLanes = L::kChannels / 4;
-
+  /// Stores one pixel, in any form.
   WHIT_INLINE void finish_any(const Int (&acc)[4], isize pixel) const {
     alignas(64) s32 vectors[L::kChannels];
     WHIT_UNROLL for (int v = 0; v < 4; ++v) L::store_operand(reinterpret_cast<s8*>(vectors + v * kLanes), acc[v]);
     finish_sums(epilogue, vectors, kLanes, pixel, channel, count);
   }
+
+  /// Stores one pixel.
+  WHIT_INLINE void finish_pixel(const Int (&acc)[4], isize pixel) const {
+    if (form == EpilogueForm::general) return finish_any(acc, pixel);
+    const auto narrowing = L::narrowing(epilogue.spec.zero_point, epilogue.minimum, epilogue.maximum);
+    s8* out = static_cast<s8*>(epilogue.out) + pixel * epilogue.out_stride + channel;
+    L::store(out, narrow(acc, narrowing), L::mask(count));
+  }
+
+ private:
+  static constexpr int kLanes = L::kChannels / 4;
 };
 
 /// Calls strip<L>(block, y) for every block of channels of every `rows` output rows from row_begin on.
@@ -135,7 +144,7 @@ WHIT_INLINE void for_each_strip(const Args& args, isize row_begin, isize row_end
         Constants& own = constants[(channel - first) / Wide::kChannels];
         const auto with = [&]<class L>() {
           if (y == row_begin) set_constants<L>(args, taps, channel, count, block, &own);
-          const Block<L> values{epilogue, own, block + L::kChannels * sizeof(s32), channel, count};
+          const Block<L> values{epilogue, own, block + L::kChannels * sizeof(s32), channel, count, own.form};
           strip.template operator()<L>(values, y);
         };
         if (count <= Half::kChannels) {
@@ -162,6 +171,7 @@ struct Square {
   template <class L>
   [[gnu::noinline]] static void interleave(const Geometry& g, const s8* pad, const s8* const (&rows)[kInRows], isize ix,
                                            int columns, isize channel, int count, Column<L>* out) {
+    const typename L::Mask mask = L::mask(count);
     for (; columns > 0; --columns, ++ix, ++out) {
       const bool inside = ix >= 0 && ix < g.in_w;
       const isize offset = ix * g.channels + channel;
@@ -170,7 +180,7 @@ struct Square {
         WHIT_UNROLL for (int l = 0; l < 4; ++l) {
           const int row = 4 * group + l;
           if (row < kInRows) {
-            taps[l] = L::load(inside && rows[row] ? rows[row] + offset : pad + channel, count);
+            taps[l] = L::load(inside && rows[row] ? rows[row] + offset : pad + channel, mask);
           } else {
             taps[l] = L::zero();
           }
@@ -187,9 +197,10 @@ struct Square {
                                         isize rows, int columns) {
     typename L::Int acc[T][P][4];
     WHIT_UNROLL for (int t = 0; t < T; ++t) { WHIT_UNROLL for (int p = 0; p < P; ++p) block.start(acc[t][p]); }
-    WHIT_UNROLL for (int group = 0; group < kGroups; ++group) {
-      WHIT_UNROLL for (int v = 0; v < 4; ++v) {
-        WHIT_UNROLL for (int column = 0; column < (P - 1) * S + K; ++column) {
+    // Vectors inside, so that sums which do not wait for each other are side by side.
+    WHIT_UNROLL for (int column = 0; column < (P - 1) * S + K; ++column) {
+      WHIT_UNROLL for (int group = 0; group < kGroups; ++group) {
+        WHIT_UNROLL for (int v = 0; v < 4; ++v) {
           const auto x = L::load_operand(in[column][group][v]);
           WHIT_UNROLL for (int p = 0; p < P; ++p) {
             const int j = column - p * S;
@@ -252,11 +263,12 @@ struct Any {
     WHIT_UNROLL for (int p = 0; p < P; ++p) block.start(acc[p]);
     Taps pixels[P] = {{args, y, x}, {args, y, columns > 1 ? x + 1 : x}};
     const s8* w = block.weights;
+    const typename L::Mask mask = L::mask(block.count);
     for (isize tap = 0; tap < taps; tap += 4, w += 4 * L::kChannels) {
       WHIT_UNROLL for (int p = 0; p < P; ++p) {
         typename L::Bytes bytes[4], vectors[4];
         WHIT_UNROLL for (int l = 0; l < 4; ++l) {
-          bytes[l] = tap + l < taps ? L::load(pixels[p].next() + block.channel, block.count) : L::zero();
+          bytes[l] = tap + l < taps ? L::load(pixels[p].next() + block.channel, mask) : L::zero();
         }
         L::unpack(bytes, vectors);
         WHIT_UNROLL for (int v = 0; v < 4; ++v) acc[p][v] = L::dot4(acc[p][v], vectors[v], w + v * L::kChannels);
