@@ -90,7 +90,7 @@ void dwconv_s8_3x3s2_avx512vnni(const Args& args, isize row_begin, isize row_end
   Sliding<2, 1>::run(args, row_begin, row_end);
 }
 void dwconv_s8_5x5s1_avx512vnni(const Args& args, isize row_begin, isize row_end) {
-  Square<5, 1, 2>::run(args, row_begin, row_end);
+  Square<5, 1, 4>::run(args, row_begin, row_end);
 }
 void dwconv_s8_5x5s2_avx512vnni(const Args& args, isize row_begin, isize row_end) {
   Square<5, 2, 2>::run(args, row_begin, row_end);

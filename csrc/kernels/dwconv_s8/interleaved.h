@@ -197,6 +197,8 @@ struct Square {
                                         isize rows, int columns) {
     typename L::Int acc[T][P][4];
     WHIT_UNROLL for (int t = 0; t < T; ++t) { WHIT_UNROLL for (int p = 0; p < P; ++p) block.start(acc[t][p]); }
+    const s8* weights = block.weights;
+    __asm__ volatile("" : "+r"(weights));  // else compilers keep 160 addresses, in memory, instead of one
     // Vectors inside, so that sums which do not wait for each other are side by side.
     WHIT_UNROLL for (int column = 0; column < (P - 1) * S + K; ++column) {
       WHIT_UNROLL for (int group = 0; group < kGroups; ++group) {
@@ -207,7 +209,7 @@ struct Square {
             if (j < 0 || j >= K) continue;
             WHIT_UNROLL for (int t = 0; t < T; ++t) {
               if (4 * group + 3 < t * S || 4 * group >= t * S + K) continue;
-              const s8* w = block.weights + (((j * kGroups + group) * T + t) * 4 + v) * L::kChannels;
+              const s8* w = weights + (((j * kGroups + group) * T + t) * 4 + v) * L::kChannels;
               acc[t][p][v] = L::dot4(acc[t][p][v], x, w);
             }
           }

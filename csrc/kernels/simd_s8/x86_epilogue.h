@@ -41,10 +41,13 @@ WHIT_INLINE EpilogueForm choose_form(const EpilogueS8& epilogue, const s32* bias
   for (int i = 0; i < columns; i += Vector::kLanes) {
     const Vector::Float b = Vector::to_float(Vector::load(bias + i)), s = Vector::load(scale + i), r = reach(i);
     const Vector::Float below = Vector::sub(zero, b), minus = Vector::sub(zero, s);
-    fast &= Vector::all_at_most(r, kMostReach) & Vector::all_at_most(Vector::add(b, r), kMost) &
-            Vector::all_at_most(s, kMostScale) & Vector::all_at_most(minus, kMostScale);
+    fast &= Vector::all_at_most(r, kMostReach);  // a statement each: && would branch, and clang warns of & of bools
+    fast &= Vector::all_at_most(Vector::add(b, r), kMost);
+    fast &= Vector::all_at_most(s, kMostScale);
+    fast &= Vector::all_at_most(minus, kMostScale);
     low |= !Vector::all_at_most(Vector::add(below, r), kMost);
-    relu &= Vector::all_at_most(minus, 0) & Vector::all_at_most(below, kNoWrap);
+    relu &= Vector::all_at_most(minus, 0);
+    relu &= Vector::all_at_most(below, kNoWrap);
   }
   if (!fast || (low && !relu)) return EpilogueForm::general;
   if (!relu) return EpilogueForm::plain;
