@@ -18,11 +18,13 @@ constexpr Kernel kKernels[] = {
 isize panel_stride(const Kernel& kernel, isize taps, isize k) { return (1 + taps * k) * kernel.nr; }
 
 /// Rows that are taken through all panels together: their lhs stays in L2 (512 KB shared by four cores on the smallest
-/// boards, 1 MB and more of its own on x86) while a panel is in L1, and the weights stream in once per block.
-isize block_rows(const Kernel& kernel, isize taps, isize k) {
-  const isize block_bytes = isize{kernel.isa >= Isa::avx2 ? 256 : 96} << 10;
-  const isize row_bytes = std::max<isize>(1, taps * k * static_cast<isize>(sizeof(f32)));
-  return std::max<isize>(1, block_bytes / row_bytes / kernel.mr) * kernel.mr;
+/// boards, 1 MB and more of its own on x86) while a panel is in L1, and the weights stream in once per block. Weights that
+/// are too many for L2 come from farther away than the lhs, so that fewer and larger blocks are better.
+isize block_rows(const Kernel& kernel, isize n, isize taps, isize k) {
+  const s64 near = s64{kernel.isa >= Isa::avx2 ? 256 : 96} << 10;
+  const s64 row_bytes = std::max<s64>(1, s64{taps} * k * static_cast<s64>(sizeof(f32)));
+  const s64 bytes = n * row_bytes > 4 * near ? 4 * near : near;
+  return static_cast<isize>(std::max<s64>(1, bytes / row_bytes / kernel.mr)) * kernel.mr;
 }
 
 }  // namespace
@@ -69,7 +71,7 @@ void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin
 }
 
 void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isize n_begin, isize n_end) {
-  const isize block = block_rows(kernel, args.taps, args.k);
+  const isize block = block_rows(kernel, n_end - n_begin, args.taps, args.k);
   for (isize m = m_begin; m < m_end; m += block) {
     const isize block_end = std::min(m_end, m + block);
     if (block_end - m <= kernel.mr) {  // few rows: leave the walk over the panels to the kernel

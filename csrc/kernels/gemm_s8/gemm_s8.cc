@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
+#include <limits>
 
 #include "base/checked.h"
 #include "kernels/gemm_s8/kernel.h"
@@ -112,12 +113,16 @@ void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, st
   }
 }
 
-/// Tiles of rows that run() takes through the panels together: as many as stay in a small L1 beside a panel. Weights
-/// stream in once per block, for which AMX takes more rows: it multiplies faster than L2 delivers.
-isize block_tiles(const Kernel& kernel, isize taps, isize k) {
-  constexpr isize kBlockBytes = 16 << 10;
+/// Tiles of rows that run() takes through the panels together. Weights stream in once per block: where they come from
+/// L2, as many rows as stay in a small L1 beside a panel; where they are too many for L2, as many as stay there.
+isize block_tiles(const Kernel& kernel, isize n, isize taps, isize k) {
+  constexpr s64 kNear = 16 << 10, kFar = 128 << 10, kManyWeights = 512 << 10;
+  const s64 row_bytes = s64{taps} * k;
+  // i8mm lays rows side by side in a buffer first, which is to stay in L1.
+  const s64 bytes = n * row_bytes > kManyWeights && kernel.isa != Isa::i8mm ? kFar : kNear;
+  // AMX multiplies faster than L2 delivers.
   const isize least = kernel.isa == Isa::amx ? 4 : 1;
-  return static_cast<isize>(std::clamp<s64>(kBlockBytes / (s64{taps} * k * kernel.mr), least, kMaxTilesPerBlock));
+  return static_cast<isize>(std::clamp<s64>(bytes / (row_bytes * kernel.mr), least, kMaxTilesPerBlock));
 }
 
 }  // namespace
@@ -149,7 +154,7 @@ std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
 
 std::size_t scratch_bytes(const Kernel& kernel, isize taps, isize k) {
   if (!gathers(kernel)) return 0;
-  return allocation_bytes(block_tiles(kernel, taps, k) * kernel.mr, gathered_stride(kernel.kr, taps, k));
+  return allocation_bytes(block_tiles(kernel, std::numeric_limits<s32>::max(), taps, k) * kernel.mr, gathered_stride(kernel.kr, taps, k));
 }
 
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin, isize n_end) {
@@ -160,7 +165,7 @@ void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin
 
 void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isize n_begin, isize n_end) {
   if (m_begin >= m_end || n_begin >= n_end) return;
-  const isize tiles = block_tiles(kernel, args.taps, args.k);
+  const isize tiles = block_tiles(kernel, n_end - n_begin, args.taps, args.k);
   const isize all = ceil_div(m_end - m_begin, kernel.mr), blocks = ceil_div(all, tiles);
   for (isize i = 0; i < blocks; ++i) {
     const isize begin = m_begin + static_cast<isize>(s64{all} * i / blocks) * kernel.mr;

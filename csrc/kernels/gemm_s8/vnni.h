@@ -19,6 +19,7 @@ using Int = Vector::Int;
 
 constexpr int kLanes = Vector::kLanes, kGroup = 4;
 constexpr isize kNr = Dot::kColumnVectors * kLanes;
+constexpr int kAhead = 16;  // groups of k that weights are fetched ahead
 
 /// What tiles of a panel share.
 struct Panel {
@@ -101,6 +102,9 @@ WHIT_INLINE void tile(const Panel& panel, isize m) {
     isize k = args.k;
     for (; k >= kUnroll * kGroup; k -= kUnroll * kGroup) {
       WHIT_UNROLL for (int s = 0; s < kUnroll; ++s) {
+        // Panels longer than L1 come from L2 or, once per block of rows, from farther away.
+        WHIT_UNROLL for (int i = 0; i < kNr * kGroup; i += 64)
+            __builtin_prefetch(rhs + (kAhead + s) * kNr * kGroup + i);
         WHIT_UNROLL for (int r = 0; r < R; ++r) x[r] = load_as<u32>(lhs[r] + s * kGroup);
         step(acc[s % kSplit], x, rhs + s * kNr * kGroup);
       }
