@@ -78,10 +78,14 @@ void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isi
       kernel.function(args, m, block_end - m, n_begin, n_end);
       continue;
     }
+    // Rows are spread evenly: 13 rows are tiles of 7 and 6, not of 12 and 1.
+    const isize rows = block_end - m, tiles = ceil_div(rows, kernel.mr);
     for (isize n = n_begin; n < n_end; n += kernel.nr) {
       const isize panel_end = std::min(n_end, n + kernel.nr);
-      for (isize row = m; row < block_end; row += kernel.mr)
-        kernel.function(args, row, std::min<isize>(kernel.mr, block_end - row), n, panel_end);
+      for (isize i = 0; i < tiles; ++i) {
+        const isize begin = rows * i / tiles, end = rows * (i + 1) / tiles;
+        kernel.function(args, m + begin, end - begin, n, panel_end);
+      }
     }
   }
 }

@@ -19,7 +19,7 @@ using Int = Vector::Int;
 
 constexpr int kLanes = Vector::kLanes, kGroup = 4;
 constexpr isize kNr = Dot::kColumnVectors * kLanes;
-constexpr int kAhead = 16;  // groups of k that weights are fetched ahead
+constexpr int kAhead = 48;  // groups of k that weights are fetched ahead
 
 /// What tiles of a panel share.
 struct Panel {
