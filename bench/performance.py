@@ -1,0 +1,124 @@
+"""Writes docs/PERFORMANCE.md from what is in bench/results: `python -m bench.performance`.
+
+The tables stand between marks `<!-- NAME: written by python -m bench.performance -->` and `<!-- end of NAME -->`; the
+words around them are written by hand and stay.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import machine, report, startup
+
+RESULTS = machine.ROOT / "bench" / "results"
+DOCUMENT = machine.ROOT / "docs" / "PERFORMANCE.md"
+
+
+def main() -> int:
+    """Returns an exit code."""
+    document = DOCUMENT.read_text()
+    for name, write in _PARTS.items():
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            print(f"{path} is missing: its table stays as it is", file=sys.stderr)
+            continue
+        document = insert(document, name, write(path))
+    DOCUMENT.write_text(document)
+    return 0
+
+
+def insert(document: str, name: str, text: str) -> str:
+    """The document with `text` between the marks of `name`.
+
+    Raises:
+        ValueError: it has no such marks.
+    """
+    begin, end = f"<!-- {name}: written by python -m bench.performance -->", f"<!-- end of {name} -->"
+    pattern = re.compile(f"({re.escape(begin)}\n).*?({re.escape(end)})", re.DOTALL)
+    if not pattern.search(document):
+        raise ValueError(f"{DOCUMENT.name} has no marks for {name}")
+    return pattern.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", document)
+
+
+def _about(path: Path) -> str:
+    content = json.loads(path.read_text())
+    facts = content["machine"]
+    versions = {row["contender"]: row.get("version") for row in content["rows"] if row.get("version")}
+    return "\n".join(
+        [
+            f"    {_without_paths(content['command'])}",
+            "",
+            f"{content['date']}, commit {content['commit']}; {facts['cpu']}, {facts['cpus']} CPUs, "
+            f"{facts['whit_sees']['isa']}; {facts['system']}; Python {facts['python']}, "
+            + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+            + ".",
+        ]
+    )
+
+
+def _without_paths(command: str) -> str:
+    return re.sub(r" --(shared|work|results) \S+", "", command)
+
+
+def _interleaved(path: Path) -> str:
+    rows = report.load(path)
+    pictures = sorted(RESULTS.glob(f"{path.stem}-*.svg"))
+    return "\n\n".join(
+        [_about(path), report.markdown(rows), *(f"![{p.stem}](../bench/results/{p.name})" for p in pictures)]
+    )
+
+
+def _startup(path: Path) -> str:
+    return f"{_about(path)}\n\n{startup.markdown(startup.load(path))}"
+
+
+def _kernels(path: Path) -> str:
+    content = json.loads(path.read_text())
+    lines = [
+        "    kernel_bench --json",
+        "",
+        f"{content['cpu']}: {content['isa']}. Peaks of one core in GOP/s: "
+        + ", ".join(f"{peak['name'].removeprefix('peak_')} {peak['gops']:.0f}" for peak in content["peaks"])
+        + ". It reads, in GB/s: "
+        + ", ".join(f"{level['level']} {level['gb_s']:.0f}" for level in content["bandwidths"])
+        + ".",
+        "",
+        "| shape | kernel | ms | GOP/s | of the peak | of the memory's bandwidth |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for result in content["results"]:
+        if result["family"] in ("gemm_s8", "gemm_f32", "dwconv_s8", "dwconv_f32"):
+            lines.append(_kernel_line(result))
+    return "\n".join(lines)
+
+
+def _kernel_line(result: dict[str, Any]) -> str:
+    memory = f"{result['percent_of_level']:.0f} % of {result['level']}" if result.get("memory_bound") else ""
+    peak = f"{result['percent_of_peak']:.0f} %" if result.get("percent_of_peak") else ""
+    cells = [
+        f"{result['family']} {result['shape']}",
+        f"`{result['kernel']}`",
+        f"{result['median_ms']:.3g}",
+        f"{result['gops']:.0f}",
+        peak,
+        memory,
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+_PARTS: dict[str, Callable[[Path], str]] = {
+    "models": _interleaved,
+    "gemm": _interleaved,
+    "conv": _interleaved,
+    "startup": _startup,
+    "kernels": _kernels,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
