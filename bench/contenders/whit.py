@@ -53,7 +53,7 @@ class _Runner(Runner):
         (output,) = self.model.outputs
         dtype = {"f32": np.float32, "s8": np.int8, "u8": np.uint8}[output.dtype]
         self.out = {output.name: np.empty([int(size) for size in output.shape], dtype)}
-        self._run = self.model.session(threads).run
+        self._run = self.model.run
 
     def feed(self, x: np.ndarray) -> None:
         self.feeds = {self.model.inputs[0].name: self.prepared.native_input(x)}

@@ -4,12 +4,13 @@
 #include <memory>
 #include <new>
 
+#include "base/pages.h"
 #include "base/types.h"
 
 namespace whit {
 
-/// Uninitialised memory on a 64-byte boundary. data() is null if the allocation failed, if the size is 0, or if it is
-/// more than an object may have (PTRDIFF_MAX).
+/// Uninitialised memory on a 64-byte boundary, its pages brought in. data() is null if the allocation failed, if the
+/// size is 0, or if it is more than an object may have (PTRDIFF_MAX).
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
@@ -18,6 +19,7 @@ class AlignedBuffer {
     const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
     bytes_ = data_ ? bytes : 0;
+    populate_pages(data_.get(), bytes_);
   }
   std::byte* data() const { return data_.get(); }
   std::size_t bytes() const { return bytes_; }

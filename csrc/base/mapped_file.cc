@@ -12,6 +12,14 @@
 namespace whit {
 namespace {
 
+// The reader looks at every byte, so all pages are mapped at once. What might not fit into memory is not read twice.
+constexpr std::size_t kMostPopulated = 64 << 20;
+#if defined(MAP_POPULATE)
+constexpr int kPopulate = MAP_POPULATE;
+#else
+constexpr int kPopulate = 0;
+#endif
+
 Status io_error(const std::string& path, const char* doing, int number) {
   return error(Code::io, "%s: cannot %s: %s", path.c_str(), doing, std::strerror(number));
 }
@@ -54,7 +62,7 @@ Status MappedFile::load(const std::string& path, int file) {
                  static_cast<long long>(info.st_size));
   const auto size = static_cast<std::size_t>(info.st_size);
 
-  void* mapping = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
+  void* mapping = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | (size <= kMostPopulated ? kPopulate : 0), file, 0);
   if (mapping != MAP_FAILED) {
     mapping_ = mapping;
     bytes_ = {static_cast<const std::byte*>(mapping), size};

@@ -22,6 +22,8 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  /// The bytes are a mapping: their pages may be released (release_file_pages).
+  bool is_mapped() const { return mapping_ != nullptr; }
 
  private:
   MappedFile() = default;

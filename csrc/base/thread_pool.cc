@@ -1,6 +1,7 @@
 #include "base/thread_pool.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -32,8 +33,24 @@ u32 current_fork_generation() {
   return fork_generation.load(std::memory_order_relaxed);
 }
 
-// About 50 microseconds: longer than any gap between two operators that is worth staying awake for.
-constexpr int kSpins = 2000;
+/// Asks again and again for a short while; false if the answer was no until the end. The while is longer than what the
+/// system takes to wake a thread up: a worker that comes too late for its share of one operator is there for the next.
+template <class Question>
+bool spin_until(Question question) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kLongest = std::chrono::microseconds(200);
+  constexpr int kQuestions = 64;  // between looks at the clock
+  Clock::time_point end{};
+  while (true) {
+    for (int i = 0; i < kQuestions; ++i) {
+      if (question()) return true;
+      pause_cpu();
+    }
+    const Clock::time_point now = Clock::now();
+    if (end == Clock::time_point{}) end = now + kLongest;
+    if (now >= end) return false;
+  }
+}
 
 // CPUs that a cgroup's quota allows, or 0 for no limit. `quota` and `period` are in microseconds.
 int quota_cpus(f64 quota, f64 period) {
@@ -122,18 +139,20 @@ Result<int> default_threads() {
 }
 
 ThreadPool::ThreadPool(int threads) : threads_(std::max(threads, 1)), fork_generation_(current_fork_generation()) {
-  workers_.reserve(static_cast<std::size_t>(threads_ - 1));
+  if (threads_ == 1) return;
+  workers_ = std::make_unique<Worker[]>(static_cast<std::size_t>(threads_ - 1));
   for (int i = 1; i < threads_; ++i) {
-    workers_.push_back({this, i, {}});
-    if (pthread_create(&workers_.back().handle, nullptr, &ThreadPool::enter, &workers_.back()) == 0) continue;
-    workers_.pop_back();
-    threads_ = i;  // no worker has looked at it yet: that takes a first epoch
+    Worker& worker = workers_[static_cast<std::size_t>(i - 1)];
+    worker.pool = this;
+    worker.share = i;
+    if (pthread_create(&worker.handle, nullptr, &ThreadPool::enter, &worker) == 0) continue;
+    threads_ = i;  // no worker has looked at it yet: that takes a first job
   }
 }
 
 void* ThreadPool::enter(void* worker) {
-  const Worker& self = *static_cast<const Worker*>(worker);
-  self.pool->work(self.index);
+  Worker& self = *static_cast<Worker*>(worker);
+  self.pool->work(self);
   return nullptr;
 }
 
@@ -142,21 +161,23 @@ bool ThreadPool::is_forked() const { return fork_generation.load(std::memory_ord
 ThreadPool::~ThreadPool() {
   if (is_forked()) return;
   stop_.store(true, std::memory_order_relaxed);
-  epoch_.fetch_add(1, std::memory_order_release);
-  epoch_.notify_all();
-  for (const Worker& worker : workers_) pthread_join(worker.handle, nullptr);
+  job_.fetch_add(1, std::memory_order_release);
+  job_.notify_all();
+  for (int i = 0; i < threads_ - 1; ++i) pthread_join(workers_[static_cast<std::size_t>(i)].handle, nullptr);
 }
 
 void ThreadPool::begin() { spinning_.store(true, std::memory_order_relaxed); }
 void ThreadPool::end() { spinning_.store(false, std::memory_order_relaxed); }
 
-void ThreadPool::run_share(int thread) const {
-  const isize share = round_up(ceil_div(count_, threads_), grain_);
-  const isize begin = std::min(share * thread, count_);
-  const isize end = std::min(begin + share, count_);
-  if (begin < end) (*work_)(begin, end, thread);
+void ThreadPool::run_share(int share) const {
+  const isize most = largest_share(count_, grain_);
+  const isize begin = std::min(most * share, count_);
+  const isize end = std::min(begin + most, count_);
+  if (begin < end) (*work_)(begin, end, share);
 }
 
+// Every share of every job is taken once, by its worker or by the caller, and a job ends after that. So whoever moves
+// `taken` from the job before to this one knows that this job is still being worked on.
 void ThreadPool::parallel_for(isize count, isize grain, FunctionRef<void(isize, isize, int)> work) {
   if (count <= 0) return;
   if (threads_ == 1 || count <= grain || is_forked()) {
@@ -166,36 +187,38 @@ void ThreadPool::parallel_for(isize count, isize grain, FunctionRef<void(isize, 
   work_ = &work;
   count_ = count;
   grain_ = grain;
-  pending_.store(threads_ - 1, std::memory_order_relaxed);
-  epoch_.fetch_add(1, std::memory_order_release);
-  epoch_.notify_all();
+  const u32 before = job_.load(std::memory_order_relaxed), job = before + 1;
+  job_.store(job, std::memory_order_release);
+  job_.notify_all();
   run_share(0);
-  for (int spins = 0; pending_.load(std::memory_order_acquire) != 0; ++spins) {
-    if (spins < kSpins) {
-      pause_cpu();
-    } else {
-      const int left = pending_.load(std::memory_order_acquire);
-      if (left != 0) pending_.wait(left, std::memory_order_acquire);
-    }
+  for (int share = threads_ - 1; share > 0; --share) {
+    u32 expected = before;
+    Worker& worker = workers_[static_cast<std::size_t>(share - 1)];
+    if (!worker.taken.compare_exchange_strong(expected, job, std::memory_order_relaxed)) continue;
+    run_share(share);
+    worker.done.store(job, std::memory_order_relaxed);
+  }
+  for (int share = 1; share < threads_; ++share) {
+    const std::atomic<u32>& done = workers_[static_cast<std::size_t>(share - 1)].done;
+    if (spin_until([&] { return done.load(std::memory_order_acquire) == job; })) continue;
+    for (u32 last; (last = done.load(std::memory_order_acquire)) != job;) done.wait(last, std::memory_order_acquire);
   }
 }
 
-void ThreadPool::work(int index) {
+void ThreadPool::work(Worker& self) {
   u32 seen = 0;
   while (true) {
-    int spins = 0;
-    u32 now;
-    while ((now = epoch_.load(std::memory_order_acquire)) == seen) {
-      if (spinning_.load(std::memory_order_relaxed) && spins++ < kSpins) {
-        pause_cpu();
-      } else {
-        epoch_.wait(seen, std::memory_order_acquire);
-      }
-    }
-    seen = now;
+    const auto is_next = [&] { return job_.load(std::memory_order_acquire) != seen; };
+    if (spinning_.load(std::memory_order_relaxed))
+      spin_until([&] { return is_next() || !spinning_.load(std::memory_order_relaxed); });
+    while (!is_next()) job_.wait(seen, std::memory_order_acquire);
+    seen = job_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_relaxed)) return;
-    run_share(index);
-    if (pending_.fetch_sub(1, std::memory_order_release) == 1) pending_.notify_one();
+    u32 before = seen - 1;
+    if (!self.taken.compare_exchange_strong(before, seen, std::memory_order_relaxed)) continue;
+    run_share(self.share);
+    self.done.store(seen, std::memory_order_release);
+    self.done.notify_one();
   }
 }
 

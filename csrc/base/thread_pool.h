@@ -3,8 +3,9 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
-#include <vector>
+#include <memory>
 
 #include "base/status.h"
 #include "base/types.h"
@@ -44,9 +45,14 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const { return threads_; }
+  /// The most that one share of parallel_for(count, grain) has.
+  isize largest_share(isize count, isize grain) const {
+    return std::min(count, round_up(ceil_div(count, threads_), grain));
+  }
 
-  /// Calls work(begin, end, thread) so that the ranges cover [0, count) once. Ranges begin on multiples of `grain`;
-  /// at most one call per thread; thread is in [0, threads()). Returns when all are done.
+  /// Calls work(begin, end, share) so that the ranges cover [0, count) once. Ranges begin on multiples of `grain`; at
+  /// most one call per share; share is in [0, threads()). Each worker has its share; the caller takes the first one and
+  /// those whose workers have not woken up when it is through. Returns when all are done.
   void parallel_for(isize count, isize grain, FunctionRef<void(isize, isize, int)> work);
 
   /// Between begin() and end() idle workers spin for a short while before they sleep, so that the operators of one
@@ -56,24 +62,26 @@ class ThreadPool {
 
  private:
   struct Worker {
-    ThreadPool* pool;
-    int index;
-    pthread_t handle;
+    ThreadPool* pool = nullptr;
+    int share = 0;
+    pthread_t handle{};
+    std::atomic<u32> taken{0};    // the last job whose share somebody has begun: one more with every job
+    std::atomic<u32> done{0};     // the last job whose share is finished
+    std::byte apart[kAlignment];  // from the next worker's
   };
   static void* enter(void* worker);
-  void work(int index);
-  void run_share(int thread) const;
+  void work(Worker& self);
+  void run_share(int share) const;
   bool is_forked() const;
 
   int threads_;
-  u32 fork_generation_;          // of the process that started the workers
-  std::vector<Worker> workers_;  // never moved: each thread knows its own
-  // One job at a time: written by the caller before `epoch_` moves on, read by the workers after.
+  u32 fork_generation_;  // of the process that started the workers
+  std::unique_ptr<Worker[]> workers_;
+  // One job at a time: written by the caller before `job_` moves on, read by whoever has taken a share of it.
   const FunctionRef<void(isize, isize, int)>* work_ = nullptr;
   isize count_ = 0, grain_ = 1;
-  alignas(kAlignment) std::atomic<u32> epoch_{0};
-  alignas(kAlignment) std::atomic<int> pending_{0};
-  alignas(kAlignment) std::atomic<bool> spinning_{false};
+  alignas(kAlignment) std::atomic<u32> job_{0};
+  std::atomic<bool> spinning_{false};
   std::atomic<bool> stop_{false};
 };
 

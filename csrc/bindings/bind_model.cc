@@ -145,46 +145,50 @@ class PySession {
       return Session::make(prepared_, count, std::move(observed));
     }();
     session_ = unwrap(std::move(session));
-    for (int input : m.inputs) input_dtypes_.push_back(numpy_dtype(tensor(input).dtype));
-    for (int output : output_tensors_) output_dtypes_.push_back(numpy_dtype(tensor(output).dtype));
+    for (int input : m.inputs) inputs_.push_back(port(input));
+    for (int output : output_tensors_) outputs_.push_back(port(output));
   }
 
   py::dict run(const py::dict& feeds, const py::object& outputs, const py::object& out) {
-    const std::vector<bool> wanted = wanted_outputs(outputs);
-    const std::vector<py::array> results = execute(named_inputs(feeds), out);
+    std::vector<bool> wanted;
+    if (!outputs.is_none()) wanted = wanted_outputs(outputs);
+    const CallLoan call(this);
+    named_inputs(feeds, &call->inputs);
+    execute(out, call.get());
     py::dict named;
-    for (std::size_t i = 0; i < results.size(); ++i)
-      if (wanted[i]) named[py::str(tensor(output_tensors_[i]).name)] = results[i];
+    for (std::size_t i = 0; i < outputs_.size(); ++i)
+      if (wanted.empty() || wanted[i]) named[outputs_[i].name] = call->results[i];
     return named;
   }
 
   py::object call(const py::args& arguments) {
-    const std::vector<int>& inputs = prepared_->model().inputs;
-    if (arguments.size() != inputs.size())
-      raise_error(Code::invalid_argument, "the model has " + std::to_string(inputs.size()) + " inputs" +
-                                              list_names(inputs) + "; got " + std::to_string(arguments.size()) +
-                                              " arrays");
-    std::vector<py::array> arrays;
-    for (std::size_t i = 0; i < inputs.size(); ++i) arrays.push_back(checked_input(i, arguments[i]));
-    const std::vector<py::array> results = execute(arrays, py::none());
-    if (results.size() == 1) return results[0];
-    return py::tuple(py::cast(results));
+    if (arguments.size() != inputs_.size())
+      raise_error(Code::invalid_argument, "the model has " + std::to_string(inputs_.size()) + " inputs" +
+                                              list_names(prepared_->model().inputs) + "; got " +
+                                              std::to_string(arguments.size()) + " arrays");
+    const CallLoan call(this);
+    for (std::size_t i = 0; i < inputs_.size(); ++i) call->inputs.push_back(checked_input(i, arguments[i]));
+    execute(py::none(), call.get());
+    if (call->results.size() == 1) return call->results[0];
+    return py::tuple(py::cast(call->results));
   }
 
   /// (per planned node a description, nanoseconds [runs, nodes])
   py::tuple profile(const py::dict& feeds, int runs) {
     if (runs < 1) raise_error(Code::invalid_argument, "profile: runs must be at least 1");
-    const std::vector<py::array> inputs = named_inputs(feeds);
+    const CallLoan call(this);
+    named_inputs(feeds, &call->inputs);
+    given_outputs(py::none(), &call->given);
     const std::unique_lock lock = acquire();
-    const Buffers buffers = bind(inputs, given_outputs(py::none()));
+    bind(call.get());
     const std::size_t nodes = session_->plan()->nodes.size();
     py::array_t<u64> times({static_cast<std::size_t>(runs), nodes});
     u64* row = times.mutable_data();
     std::memset(row, 0, static_cast<std::size_t>(times.nbytes()));
     {
       const GilRelease release;
-      session_->run(buffers.in, buffers.out);
-      for (int i = 0; i < runs; ++i, row += nodes) session_->run(buffers.in, buffers.out, {row, nodes});
+      session_->run(call->in, call->out);
+      for (int i = 0; i < runs; ++i, row += nodes) session_->run(call->in, call->out, {row, nodes});
     }
     return py::make_tuple(describe_nodes(), times);
   }
@@ -201,12 +205,46 @@ class PySession {
   int threads() const { return session_->threads(); }
 
  private:
-  /// What a run reads and writes. The arrays of the inputs belong to the caller.
-  struct Buffers {
+  /// What Python calls an input or output.
+  struct Port {
+    const Tensor* tensor;
+    py::str name;
+    py::dtype dtype;
+  };
+
+  /// What a run reads and writes.
+  struct Call {
+    std::vector<py::array> inputs;  // kept alive
+    std::vector<Shape> shapes;      // of the inputs
+    std::vector<py::object> given;  // for each output the caller's array, or null
+    std::vector<py::array> results;
     std::vector<const std::byte*> in;
     std::vector<std::byte*> out;
-    std::vector<py::array> results;
+    void clear() { inputs.clear(), shapes.clear(), given.clear(), results.clear(), in.clear(), out.clear(); }
   };
+
+  /// A Call for a scope: the session's own, so that vectors need not grow again, or a new one while that is in use. The
+  /// GIL guards the loan.
+  class CallLoan {
+   public:
+    explicit CallLoan(PySession* session) : session_(session), call_(std::move(session->spare_)) {
+      if (!call_) call_ = std::make_unique<Call>();
+    }
+    ~CallLoan() {
+      call_->clear();
+      session_->spare_ = std::move(call_);
+    }
+    CallLoan(const CallLoan&) = delete;
+    CallLoan& operator=(const CallLoan&) = delete;
+    Call* get() const { return call_.get(); }
+    Call* operator->() const { return call_.get(); }
+
+   private:
+    PySession* session_;
+    std::unique_ptr<Call> call_;
+  };
+
+  Port port(int index) const { return {&tensor(index), py::str(tensor(index).name), numpy_dtype(tensor(index).dtype)}; }
 
   const Tensor& tensor(int index) const { return prepared_->model().tensors[static_cast<std::size_t>(index)]; }
 
@@ -252,42 +290,52 @@ class PySession {
     return text + ")";
   }
 
+  static bool has_dtype(const py::array& array, const py::dtype& dtype) {
+    const py::dtype own = array.dtype();
+    return own.is(dtype) || own.equal(dtype);
+  }
+
   py::array checked_input(std::size_t index, const py::handle& value) const {
-    const Tensor& input = tensor(prepared_->model().inputs[index]);
+    const Port& input = inputs_[index];
+    const std::string& name = input.tensor->name;
     if (!py::isinstance<py::array>(value))
-      raise_error(Code::invalid_argument, "input '" + input.name + "' must be a numpy array; got " +
+      raise_error(Code::invalid_argument, "input '" + name + "' must be a numpy array; got " +
                                               py::str(py::type::of(value).attr("__name__")).cast<std::string>());
-    const py::array array = py::reinterpret_borrow<py::array>(value);
-    if (!array.dtype().equal(input_dtypes_[index]))
-      raise_error(Code::invalid_argument, "input '" + input.name + "' must be " +
-                                              py::str(input_dtypes_[index]).cast<std::string>() + "; got " +
-                                              describe(array) + " (convert it with .astype())");
-    if (array.ndim() > Shape::kMaxRank) raise_error(Code::shape, "input '" + input.name + "': got " + describe(array));
+    py::array array = py::reinterpret_borrow<py::array>(value);
+    if (!has_dtype(array, input.dtype))
+      raise_error(Code::invalid_argument, "input '" + name + "' must be " + py::str(input.dtype).cast<std::string>() +
+                                              "; got " + describe(array) + " (convert it with .astype())");
+    if (array.ndim() > Shape::kMaxRank) raise_error(Code::shape, "input '" + name + "': got " + describe(array));
     if (is_plain(array)) return array;
     return py::array::ensure(array.attr("copy")("C"), py::array::c_style);
   }
 
-  std::vector<py::array> named_inputs(const py::dict& feeds) const {
+  /// The value of a key, or null.
+  static py::handle find(const py::dict& dict, const py::str& key) {
+    PyObject* value = PyDict_GetItemWithError(dict.ptr(), key.ptr());
+    if (!value && PyErr_Occurred()) throw py::error_already_set();
+    return value;
+  }
+
+  void named_inputs(const py::dict& feeds, std::vector<py::array>* arrays) const {
     const std::vector<int>& inputs = prepared_->model().inputs;
-    std::vector<py::array> arrays;
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      const py::str name(tensor(inputs[i]).name);
-      if (!feeds.contains(name))
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      const py::handle value = find(feeds, inputs_[i].name);
+      if (!value)
         raise_error(Code::invalid_argument,
-                    "input '" + tensor(inputs[i]).name + "' is missing; the model's inputs are" + list_names(inputs));
-      arrays.push_back(checked_input(i, feeds[name]));
+                    "input '" + inputs_[i].tensor->name + "' is missing; the model's inputs are" + list_names(inputs));
+      // Its own reference: a copy made for it may run code that changes the dict.
+      arrays->push_back(checked_input(i, py::reinterpret_borrow<py::object>(value)));
     }
-    if (feeds.size() != inputs.size()) {
-      for (const auto& [key, value] : feeds) {
-        const std::string name = py::str(key);
-        bool known = false;
-        for (int input : inputs) known |= tensor(input).name == name;
-        if (!known)
-          raise_error(Code::invalid_argument,
-                      "the model has no input named '" + name + "'; its inputs are" + list_names(inputs));
-      }
+    if (feeds.size() == inputs_.size()) return;
+    for (const auto& [key, value] : feeds) {
+      const std::string name = py::str(key);
+      bool known = false;
+      for (int input : inputs) known |= tensor(input).name == name;
+      if (!known)
+        raise_error(Code::invalid_argument,
+                    "the model has no input named '" + name + "'; its inputs are" + list_names(inputs));
     }
-    return arrays;
   }
 
   std::vector<bool> wanted_outputs(const py::object& outputs) const {
@@ -308,69 +356,75 @@ class PySession {
   }
 
   /// The caller's arrays of `out`, in the places of their outputs; the rest is null.
-  std::vector<py::object> given_outputs(const py::object& out) const {
-    std::vector<py::object> given(output_tensors_.size());
-    if (out.is_none()) return given;
+  void given_outputs(const py::object& out, std::vector<py::object>* given) const {
+    given->resize(outputs_.size());
+    if (out.is_none()) return;
     if (!py::isinstance<py::dict>(out))
       raise_error(Code::invalid_argument, "out must be a dict of output name -> array");
-    for (const auto& [key, value] : py::reinterpret_borrow<py::dict>(out)) {
-      const std::size_t index = output_index(py::str(key));
+    const py::dict arrays = py::reinterpret_borrow<py::dict>(out);
+    std::size_t found = 0;
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+      const py::handle value = find(arrays, outputs_[i].name);
+      if (!value) continue;
       if (!py::isinstance<py::array>(value))
-        raise_error(Code::invalid_argument, "out['" + tensor(output_tensors_[index]).name + "'] must be a numpy array");
-      given[index] = py::reinterpret_borrow<py::object>(value);
+        raise_error(Code::invalid_argument, "out['" + outputs_[i].tensor->name + "'] must be a numpy array");
+      (*given)[i] = py::reinterpret_borrow<py::object>(value);
+      ++found;
     }
-    return given;
+    if (found == arrays.size()) return;
+    for (const auto& [key, value] : arrays) {
+      output_index(py::str(key));
+      if (!py::isinstance<py::str>(key)) raise_error(Code::invalid_argument, "out: the names of outputs must be str");
+    }
   }
 
   py::array result_array(std::size_t index, const py::object& given) const {
     const Shape& shape = session_->plan()->shapes[static_cast<std::size_t>(output_tensors_[index])];
-    const std::vector<py::ssize_t> sizes(shape.begin(), shape.end());
-    const py::dtype& dtype = output_dtypes_[index];
-    if (!given) return py::array(dtype, sizes);
-    const py::array array = py::reinterpret_borrow<py::array>(given);
-    const std::string name = "out['" + tensor(output_tensors_[index]).name + "']";
-    const std::string wanted = " must be " + py::str(dtype).cast<std::string>() + " " + shape.text();
-    if (!array.dtype().equal(dtype)) raise_error(Code::invalid_argument, name + wanted + "; got " + describe(array));
-    if (array.ndim() > Shape::kMaxRank || !(shape_of(array) == shape))
-      raise_error(Code::shape, name + wanted + "; got " + describe(array));
-    if (!is_plain(array)) raise_error(Code::invalid_argument, name + " must be C-contiguous and aligned");
-    if (!array.writeable()) raise_error(Code::invalid_argument, name + " is read-only");
+    const Port& output = outputs_[index];
+    if (!given) return py::array(output.dtype, std::vector<py::ssize_t>(shape.begin(), shape.end()));
+    py::array array = py::reinterpret_borrow<py::array>(given);
+    const auto refuse = [&](Code code, const std::string& problem) {
+      raise_error(code, "out['" + output.tensor->name + "']" + problem);
+    };
+    const auto wanted = [&] {
+      return " must be " + py::str(output.dtype).cast<std::string>() + " " + shape.text() + "; got " + describe(array);
+    };
+    if (!has_dtype(array, output.dtype)) refuse(Code::invalid_argument, wanted());
+    if (array.ndim() > Shape::kMaxRank || !(shape_of(array) == shape)) refuse(Code::shape, wanted());
+    if (!is_plain(array)) refuse(Code::invalid_argument, " must be C-contiguous and aligned");
+    if (!array.writeable()) refuse(Code::invalid_argument, " is read-only");
     return array;
   }
 
   /// Plans for the shapes of the inputs and finds or makes the arrays of the outputs. The caller holds the lock.
-  Buffers bind(const std::vector<py::array>& inputs, const std::vector<py::object>& given) {
-    Buffers buffers;
-    std::vector<Shape> shapes;
-    for (const py::array& array : inputs) {
-      shapes.push_back(shape_of(array));
-      buffers.in.push_back(static_cast<const std::byte*>(array.data()));
+  void bind(Call* call) {
+    for (const py::array& array : call->inputs) {
+      call->shapes.push_back(shape_of(array));
+      call->in.push_back(static_cast<const std::byte*>(array.data()));
     }
-    Status prepared;
-    {
-      const GilRelease release;
-      prepared = session_->prepare(shapes);
+    if (!session_->is_planned_for(call->shapes)) {
+      Status prepared;
+      {
+        const GilRelease release;
+        prepared = session_->prepare(call->shapes);
+      }
+      raise_if_error(prepared);
     }
-    raise_if_error(prepared);
-    for (std::size_t i = 0; i < output_tensors_.size(); ++i) {
-      py::array result = result_array(i, given[i]);
-      if (given[i]) check_apart(result, tensor(output_tensors_[i]).name, inputs, buffers.results);
-      buffers.out.push_back(static_cast<std::byte*>(result.mutable_data()));
-      buffers.results.push_back(std::move(result));
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+      py::array result = result_array(i, call->given[i]);
+      if (call->given[i]) check_apart(result, outputs_[i].tensor->name, call->inputs, call->results);
+      call->out.push_back(static_cast<std::byte*>(result.mutable_data()));
+      call->results.push_back(std::move(result));
     }
-    return buffers;
   }
 
-  std::vector<py::array> execute(const std::vector<py::array>& inputs, const py::object& out) {
-    const std::vector<py::object> given = given_outputs(out);
+  void execute(const py::object& out, Call* call) {
+    given_outputs(out, &call->given);
     std::unique_lock lock = acquire();
-    Buffers buffers = bind(inputs, given);
-    {
-      const GilRelease release;
-      session_->run(buffers.in, buffers.out);
-      lock.unlock();  // before the GIL is taken back
-    }
-    return std::move(buffers.results);
+    bind(call);
+    const GilRelease release;
+    session_->run(call->in, call->out);
+    lock.unlock();  // before the GIL is taken back
   }
 
   static bool overlap(const py::array& a, const py::array& b) {
@@ -389,7 +443,8 @@ class PySession {
   std::shared_ptr<PreparedModel> prepared_;
   std::unique_ptr<Session> session_;
   std::vector<int> output_tensors_;
-  std::vector<py::dtype> input_dtypes_, output_dtypes_;
+  std::vector<Port> inputs_, outputs_;
+  std::unique_ptr<Call> spare_;
   mutable std::mutex mutex_;
 };
 

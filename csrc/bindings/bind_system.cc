@@ -25,6 +25,9 @@ py::list operators() {
       if (!attribute.required && attribute.type == AttributeType::number)
         fallback = py::float_(attribute.default_number);
       if (!attribute.required && attribute.type == AttributeType::string) fallback = py::str(attribute.default_string);
+      if (!attribute.required &&
+          (attribute.type == AttributeType::integers || attribute.type == AttributeType::numbers))
+        fallback = py::list();
       py::dict item;
       item["name"] = attribute.name;
       item["type"] = type_name(attribute.type);

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "base/pages.h"
 
 namespace whit {
 namespace {
@@ -127,7 +128,9 @@ class Planner {
       plan_->shapes[at(node.outputs[i])] = shapes[i];
       outputs.push_back(info(node.outputs[i]));
     }
+    const std::size_t packed_before = prepared_.packed_count();
     WHIT_RETURN_IF_ERROR(op->prepare({node, inputs, outputs, prepared_.isa(), threads_, prepared_}));
+    if (prepared_.packed_count() != packed_before) prepared_.release_constants(node);
     store_outputs(node, *op, position);
     if (op->is_view()) return {};
     PlannedNode planned{&node, std::move(op)};
@@ -226,6 +229,25 @@ std::size_t PreparedModel::packed_bytes() const {
   std::size_t total = 0;
   for (const auto& [key, buffer] : buffers_) total += buffer.bytes();
   return total;
+}
+
+std::size_t PreparedModel::packed_count() const {
+  const std::lock_guard lock(mutex_);
+  return buffers_.size();
+}
+
+void PreparedModel::release_constants(const Node& node) const {
+  constexpr s64 kLeastBytes = 32 << 10;
+  const std::span<const std::byte> file = model_->mapping;
+  for (int input : node.inputs) {
+    if (input < 0) continue;
+    const Tensor& tensor = model_->tensors[static_cast<std::size_t>(input)];
+    if (!tensor.is_constant() || tensor.bytes < kLeastBytes) continue;
+    const auto address = reinterpret_cast<std::uintptr_t>(tensor.data);
+    const auto begin = reinterpret_cast<std::uintptr_t>(file.data());
+    if (address >= begin && address < begin + file.size())
+      release_file_pages(tensor.data, static_cast<std::size_t>(tensor.bytes));
+  }
 }
 
 const std::byte* PreparedModel::get(const Node& node, const std::string& key, std::size_t bytes,

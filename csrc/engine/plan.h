@@ -23,6 +23,11 @@ class PreparedModel final : public ops::WeightCache {
   const std::byte* get(const Node& node, const std::string& key, std::size_t bytes,
                        const std::function<bool(std::byte*)>& fill) override;
 
+  /// How often get() has packed something.
+  std::size_t packed_count() const;
+  /// Releases the file's pages under the large constants that a node has packed.
+  void release_constants(const Node& node) const;
+
  private:
   std::shared_ptr<const Model> model_;
   IsaSet isa_;

@@ -70,66 +70,91 @@ Status Session::prepare(const std::vector<Shape>& input_shapes) {
 
 // The plan at hand stays in use until nothing can fail any more.
 Status Session::adopt(std::unique_ptr<Plan> plan) {
-  std::size_t inputs = 0, outputs = 0;
-  for (const PlannedNode& node : plan->nodes) {
-    inputs += node.node->inputs.size();
-    outputs += node.node->outputs.size();
-  }
-  input_pointers_.resize(std::max(inputs, input_pointers_.size()));
-  output_pointers_.resize(std::max(outputs, output_pointers_.size()));
-  if (plan->arena_bytes > static_cast<s64>(arena_.bytes())) {
-    AlignedBuffer arena(static_cast<std::size_t>(plan->arena_bytes));
+  AlignedBuffer arena;
+  const bool grows = plan->arena_bytes > static_cast<s64>(arena_.bytes());
+  if (grows) {
+    arena = AlignedBuffer(static_cast<std::size_t>(plan->arena_bytes));
     if (!arena.data())
       return error(Code::out_of_memory,
                    "no memory for the %lld bytes that this model's tensors need at these input shapes",
                    static_cast<long long>(plan->arena_bytes));
-    arena_ = std::move(arena);
   }
+  program_ = compile(*plan, grows ? arena.data() : arena_.data());
+  if (grows) arena_ = std::move(arena);
   plan_ = std::move(plan);
   return {};
 }
 
-std::byte* Session::address(int tensor, std::span<const std::byte* const> inputs,
-                            std::span<std::byte* const> outputs) const {
-  if (tensor < 0) return nullptr;
-  const Placement& placement = plan_->placement[static_cast<std::size_t>(tensor)];
-  switch (placement.kind) {
-    case Placement::Kind::none: return nullptr;
-    case Placement::Kind::constant:
-      return const_cast<std::byte*>(model_->model().tensors[static_cast<std::size_t>(placement.index)].data);
-    case Placement::Kind::input: return const_cast<std::byte*>(inputs[static_cast<std::size_t>(placement.index)]);
-    case Placement::Kind::output: return outputs[static_cast<std::size_t>(placement.index)];
-    case Placement::Kind::arena: return arena_.data() + placement.offset;
+Session::Program Session::compile(const Plan& plan, std::byte* arena) const {
+  const Model& model = model_->model();
+  std::size_t inputs = plan.copied_outputs.size(), outputs = 0;
+  for (const PlannedNode& node : plan.nodes) {
+    inputs += node.node->inputs.size();
+    outputs += node.node->outputs.size();
   }
-  return nullptr;
+  Program program;
+  program.calls.reserve(plan.nodes.size());
+  program.inputs.resize(inputs);
+  program.outputs.resize(outputs);
+  // The address of a tensor; null, and a patch for it, where it is known only when run() is called.
+  const auto address = [&](int tensor, const std::byte** input, std::byte** output) -> std::byte* {
+    if (tensor < 0) return nullptr;
+    const Placement& placement = plan.placement[static_cast<std::size_t>(tensor)];
+    const std::size_t index = static_cast<std::size_t>(placement.index);
+    switch (placement.kind) {
+      case Placement::Kind::none: return nullptr;
+      case Placement::Kind::constant: return const_cast<std::byte*>(model.tensors[index].data);
+      case Placement::Kind::arena: return arena + placement.offset;
+      case Placement::Kind::input:
+      case Placement::Kind::output:
+        program.patches.push_back({input, output, placement.kind == Placement::Kind::output, index});
+        return nullptr;
+    }
+    return nullptr;
+  };
+  const std::byte** in = program.inputs.data();
+  std::byte** out = program.outputs.data();
+  for (const PlannedNode& planned : plan.nodes) {
+    const Node& node = *planned.node;
+    program.calls.push_back(
+        {planned.op.get(), in, out, node.inputs.size(), node.outputs.size(), arena + planned.scratch_offset});
+    for (int tensor : node.inputs) *in = address(tensor, in, nullptr), ++in;
+    for (int tensor : node.outputs) *out = address(tensor, nullptr, out), ++out;
+  }
+  for (int position : plan.copied_outputs) {
+    const int tensor = plan.outputs[static_cast<std::size_t>(position)];
+    program.copies.push_back(
+        {in, static_cast<std::size_t>(position), static_cast<std::size_t>(plan.tensor_bytes(model, tensor))});
+    *in = address(tensor, in, nullptr), ++in;
+  }
+  return program;
 }
 
 void Session::run(std::span<const std::byte* const> inputs, std::span<std::byte* const> outputs, std::span<u64> times) {
+  for (const Program::Patch& patch : program_.patches) {
+    if (patch.output) {
+      *patch.output = outputs[patch.index];
+    } else {
+      *patch.input = patch.is_callers_output ? outputs[patch.index] : inputs[patch.index];
+    }
+  }
+  const auto run = [this](const Program::Call& call) {
+    call.op->run({{call.inputs, call.input_count}, {call.outputs, call.output_count}, call.scratch, pool_});
+  };
   pool_.begin();
-  const std::byte** in = input_pointers_.data();
-  std::byte** out = output_pointers_.data();
-  u64 start = times.empty() ? 0 : now_ns();
-  for (std::size_t i = 0; i < plan_->nodes.size(); ++i) {
-    const PlannedNode& planned = plan_->nodes[i];
-    const Node& node = *planned.node;
-    for (std::size_t k = 0; k < node.inputs.size(); ++k) in[k] = address(node.inputs[k], inputs, outputs);
-    for (std::size_t k = 0; k < node.outputs.size(); ++k) out[k] = address(node.outputs[k], inputs, outputs);
-    planned.op->run(
-        {{in, node.inputs.size()}, {out, node.outputs.size()}, arena_.data() + planned.scratch_offset, pool_});
-    in += node.inputs.size();
-    out += node.outputs.size();
-    if (!times.empty()) {
+  if (times.empty()) {
+    for (const Program::Call& call : program_.calls) run(call);
+  } else {
+    u64 start = now_ns();
+    for (std::size_t i = 0; i < program_.calls.size(); ++i) {
+      run(program_.calls[i]);
       const u64 end = now_ns();
       times[i] += end - start;
       start = end;
     }
   }
-  for (int position : plan_->copied_outputs) {
-    const int tensor = plan_->outputs[static_cast<std::size_t>(position)];
-    std::memcpy(outputs[static_cast<std::size_t>(position)], address(tensor, inputs, outputs),
-                static_cast<std::size_t>(plan_->tensor_bytes(model_->model(), tensor)));
-  }
   pool_.end();
+  for (const Program::Copy& copy : program_.copies) std::memcpy(outputs[copy.output], *copy.source, copy.bytes);
 }
 
 }  // namespace whit

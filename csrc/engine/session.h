@@ -24,6 +24,8 @@ class Session {
 
   /// Makes the plan for these input shapes unless it is the one at hand. Checks them against the model's inputs.
   Status prepare(const std::vector<Shape>& input_shapes);
+  /// True if prepare() for these shapes would do nothing.
+  bool is_planned_for(const std::vector<Shape>& input_shapes) const { return plan_ && input_shapes == input_shapes_; }
   /// The current plan, or null.
   const Plan* plan() const { return plan_.get(); }
 
@@ -37,8 +39,35 @@ class Session {
  private:
   Session(std::shared_ptr<PreparedModel> model, int threads, std::vector<int> observe)
       : model_(std::move(model)), observe_(std::move(observe)), pool_(threads) {}
+  /// What run() walks: addresses that lie in the arena or the model are filled in already.
+  struct Program {
+    struct Call {
+      const ops::Operator* op;
+      const std::byte* const* inputs;
+      std::byte* const* outputs;
+      std::size_t input_count, output_count;
+      std::byte* scratch;
+    };
+    /// An address that is known when run() is called.
+    struct Patch {
+      const std::byte** input;  ///< where it goes; or
+      std::byte** output;
+      bool is_callers_output;  ///< buffer `index` of outputs, else of inputs
+      std::size_t index;
+    };
+    /// An output whose bytes lie elsewhere.
+    struct Copy {
+      const std::byte* const* source;
+      std::size_t output, bytes;
+    };
+    std::vector<Call> calls;
+    std::vector<Patch> patches;
+    std::vector<Copy> copies;
+    std::vector<const std::byte*> inputs;  // of all calls, then the copies' sources
+    std::vector<std::byte*> outputs;       // of all calls
+  };
   Status adopt(std::unique_ptr<Plan> plan);
-  std::byte* address(int tensor, std::span<const std::byte* const> inputs, std::span<std::byte* const> outputs) const;
+  Program compile(const Plan& plan, std::byte* arena) const;
 
   std::shared_ptr<PreparedModel> model_;
   std::vector<int> observe_;
@@ -46,9 +75,7 @@ class Session {
   std::vector<Shape> input_shapes_;
   std::unique_ptr<Plan> plan_;
   AlignedBuffer arena_;
-  // Arguments of all nodes, one after the other; filled on every run without allocating.
-  std::vector<const std::byte*> input_pointers_;
-  std::vector<std::byte*> output_pointers_;
+  Program program_;
 };
 
 }  // namespace whit

@@ -2,6 +2,7 @@
 // What a .whit file says, as plain data. Produced by the reader (which has checked it) and never changed afterwards.
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -86,6 +87,7 @@ struct Model {
   u64 file_bytes = 0;
   int version_major = 0, version_minor = 0;
   std::shared_ptr<const void> storage;               ///< keeps the mapping or buffer that Tensor::data points into
+  std::span<const std::byte> mapping;                ///< of the file, whose pages may be released; or empty
   std::vector<std::shared_ptr<const void>> decoded;  ///< buffers of tensors whose encoding is not dense
 };
 

@@ -13,6 +13,8 @@ namespace {
 #define FLOATS(name) AttributeSchema{#name, AttributeType::numbers, true},
 #define FLOAT_OR(name, value) AttributeSchema{#name, AttributeType::number, false, value},
 #define STRING_OR(name, value) AttributeSchema{#name, AttributeType::string, false, 0, value},
+#define INTS_OR_NONE(name) AttributeSchema{#name, AttributeType::integers, false},
+#define FLOATS_OR_NONE(name) AttributeSchema{#name, AttributeType::numbers, false},
 // A leading sentinel keeps the arrays of operators without attributes non-empty.
 #define WHIT_OP(name, min_in, max_in, min_out, max_out, attributes) \
   constexpr AttributeSchema name##_attributes[] = {AttributeSchema{"", AttributeType::integer, false}, attributes};
@@ -63,6 +65,8 @@ Status check_node(Node& node) {
       if (attribute.type == AttributeType::number) node.attributes.set(attribute.name, attribute.default_number);
       if (attribute.type == AttributeType::string)
         node.attributes.set(attribute.name, std::string(attribute.default_string));
+      if (attribute.type == AttributeType::integers) node.attributes.set(attribute.name, std::vector<s64>());
+      if (attribute.type == AttributeType::numbers) node.attributes.set(attribute.name, std::vector<f32>());
     } else if (!has_type(*value, attribute.type)) {
       return error(Code::format, "node '%s' (%s): attribute '%s' has the wrong type", node.name.c_str(), schema.name,
                    attribute.name);

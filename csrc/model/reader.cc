@@ -21,11 +21,13 @@ Status read_metadata(const reader::Section& section, Model* model) {
 }
 
 /// `file` stays alive in `storage` and is 64-byte aligned.
-Result<std::shared_ptr<const Model>> read_model(std::span<const std::byte> file, std::shared_ptr<const void> storage) {
+Result<std::shared_ptr<const Model>> read_model(std::span<const std::byte> file, std::shared_ptr<const void> storage,
+                                                bool is_mapped = false) {
   const Result<reader::Layout> layout = reader::read_layout(file);
   if (!layout.ok()) return layout.status();
   auto model = std::make_shared<Model>();
   model->storage = std::move(storage);
+  if (is_mapped) model->mapping = file;
   model->file_bytes = file.size();
   model->version_major = layout->version_major;
   model->version_minor = layout->version_minor;
@@ -42,7 +44,7 @@ Result<std::shared_ptr<const Model>> read_model(std::span<const std::byte> file,
 Result<std::shared_ptr<const Model>> read_model_file(const std::string& path) {
   Result<std::shared_ptr<const MappedFile>> file = MappedFile::open(path);
   if (!file.ok()) return file.status();
-  Result<std::shared_ptr<const Model>> model = read_model((*file)->bytes(), *file);
+  Result<std::shared_ptr<const Model>> model = read_model((*file)->bytes(), *file, (*file)->is_mapped());
   return model.ok() ? model : model.status().in(path);
 }
 

@@ -29,7 +29,7 @@ class ProductConv final : public ConvBody {
       WHIT_RETURN_IF_ERROR(groups_[static_cast<std::size_t>(i)].prepare(context, rows_, i * n, n, g_.taps(), k));
     if (g_.is_pointwise()) return {};
     scratch_bytes_ = static_cast<std::size_t>(groups_[0].scratch_per_thread() * context.threads);
-    pad_.assign(static_cast<std::size_t>(k), Product::padding(context.inputs[0]));
+    fill_padding(context.node, context.inputs[0], &pad_);
     return build_offsets(context.node);
   }
 
@@ -46,7 +46,8 @@ class ProductConv final : public ConvBody {
     for (isize image = 0; image < (pointwise ? 1 : g_.images); ++image) {
       for (isize i = 0; i < g_.group; ++i) {
         const typename Product::Lhs lhs{x + image * image_in + i * (g_.in_channels / g_.group), g_.in_channels,
-                                        reinterpret_cast<const s32*>(offsets_.data()), pad_.data()};
+                                        reinterpret_cast<const s32*>(offsets_.data()),
+                                        pad_.empty() ? nullptr : pad_.data() + i * (g_.in_channels / g_.group)};
         groups_[static_cast<std::size_t>(i)].run(
             lhs, rows_, epilogue_, residual ? residual + image * image_out * residual_element_bytes : nullptr,
             g_.out_channels, context.outputs[0] + image * image_out * out_element_bytes_, out_element_bytes_,
@@ -81,7 +82,7 @@ class ProductConv final : public ConvBody {
   typename Product::EpilogueParams epilogue_;
   std::vector<PackedProduct<Product>> groups_;
   AlignedBuffer offsets_;
-  std::vector<Element> pad_;
+  std::vector<Element> pad_;  // [in_channels]
 };
 
 /// The depthwise families behind the names that DepthwiseConv uses.
@@ -143,7 +144,7 @@ class DepthwiseConv final : public ConvBody {
     });
     if (!packed_)
       return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
-    pad_.assign(static_cast<std::size_t>(g.in_channels), Depthwise::Product::padding(context.inputs[0]));
+    fill_padding(context.node, context.inputs[0], &pad_);
     return {};
   }
 
@@ -191,6 +192,7 @@ class Conv final : public Operator {
   Status infer(const Node& node, std::span<const TensorInfo> inputs, std::span<Shape> outputs) override {
     WHIT_RETURN_IF_ERROR(infer_conv(node, inputs[0].shape, inputs[1].shape, &geometry_, &outputs[0]));
     WHIT_RETURN_IF_ERROR(check_constant_bias(node, inputs, geometry_.out_channels));
+    WHIT_RETURN_IF_ERROR(check_pad_values(node, geometry_.in_channels));
     return check_residual_shape(node, inputs, outputs[0]);
   }
 

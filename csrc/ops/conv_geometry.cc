@@ -1,6 +1,9 @@
 #include "ops/conv_geometry.h"
 
+#include <cmath>
+
 #include "base/checked.h"
+#include "ops/checks.h"
 
 namespace whit::ops {
 namespace {
@@ -33,6 +36,29 @@ Status check_offsets(const Node& node, s64 pixels, s64 taps) {
   if (checked_mul(pixels, taps, &entries) && entries <= kMost) return {};
   return node_error(node, Code::unsupported, "%lld output pixels of %lld kernel taps each are more than whit handles",
                     static_cast<long long>(pixels), static_cast<long long>(taps));
+}
+
+Status check_pad_values(const Node& node, isize channels) {
+  const std::vector<f32>& values = node.attributes.numbers("pad_values");
+  if (!values.empty() && static_cast<isize>(values.size()) != channels)
+    return node_error(node, Code::shape, "pad_values has %zu elements instead of one for each of %td channels",
+                      values.size(), channels);
+  for (f32 value : values)
+    if (!std::isfinite(value)) return node_error(node, Code::unsupported, "pad_values must be finite");
+  return {};
+}
+
+void fill_padding(const Node& node, const TensorInfo& x, std::vector<s8>* padding) {
+  const f64 scale = scale_of(x), zero_point = zero_point_of(x);
+  padding->assign(static_cast<std::size_t>(x.shape[x.shape.rank() - 1]), static_cast<s8>(zero_point));
+  const std::vector<f32>& values = node.attributes.numbers("pad_values");
+  for (std::size_t i = 0; i < values.size(); ++i)
+    (*padding)[i] = static_cast<s8>(std::clamp(std::nearbyint(values[i] / scale) + zero_point, -128.0, 127.0));
+}
+
+void fill_padding(const Node& node, const TensorInfo& x, std::vector<f32>* padding) {
+  *padding = node.attributes.numbers("pad_values");
+  padding->resize(static_cast<std::size_t>(x.shape[x.shape.rank() - 1]), 0.0f);
 }
 
 Status infer_conv(const Node& node, const Shape& x, const Shape& w, ConvGeometry* geometry, Shape* out_shape) {

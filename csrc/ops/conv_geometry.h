@@ -25,6 +25,14 @@ struct ConvGeometry {
 /// (1 GiB): that many come from a damaged or hostile file alone, and filling them would take memory that others need.
 Status check_offsets(const Node& node, s64 pixels, s64 taps);
 
+/// What the padding holds in each channel of x: the attribute pad_values, as steps of x's quantisation (halves to even,
+/// clamped) if x is s8, or 0. For a conv that check_pad_values has passed.
+void fill_padding(const Node& node, const TensorInfo& x, std::vector<s8>* padding);
+void fill_padding(const Node& node, const TensorInfo& x, std::vector<f32>* padding);
+
+/// pad_values must be empty or hold a finite number for each of the channels.
+Status check_pad_values(const Node& node, isize channels);
+
 /// From x [n, (h,) w, c], w [o, (kh,) kw, c / group] and the attributes strides, dilations, pads and group.
 /// out_shape gets [n, (out_h,) out_w, o].
 Status infer_conv(const Node& node, const Shape& x, const Shape& w, ConvGeometry* geometry, Shape* out_shape);

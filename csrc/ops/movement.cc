@@ -30,6 +30,22 @@ Result<std::vector<int>> normalize_axes(const Node& node, const std::vector<s64>
   return out;
 }
 
+Status transpose_view(const Node& node, const std::vector<s64>& perm, const Shape& in, copy::View* view, Shape* out) {
+  WHIT_RETURN_IF_ERROR(check_sizes(node, "the input", in));
+  Result<std::vector<int>> axes = normalize_axes(node, perm, in.rank());
+  if (!axes.ok()) return axes.status();
+  if (static_cast<int>(axes->size()) != in.rank())
+    return node_error(node, Code::shape, "perm names %zu axes, the input has shape %s", axes->size(),
+                      in.text().c_str());
+  *out = {};
+  *view = {};
+  for (int axis : *axes) {
+    out->push_back(in[axis]);
+    view->push(in[axis], in.elements(axis + 1, in.rank()));
+  }
+  return {};
+}
+
 Status check_movement(const Node& node, const TensorInfo& input, const TensorInfo& output) {
   if (input.dtype() != output.dtype())
     return node_error(node, Code::unsupported, "input '%s' is %s but output '%s' is %s", tensor_name(input),

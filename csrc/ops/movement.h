@@ -14,6 +14,9 @@ Status check_sizes(const Node& node, const char* what, const Shape& shape);
 /// The axes of an attribute, made non-negative for a tensor of this rank; a repeated one is a Code::shape error.
 Result<std::vector<int>> normalize_axes(const Node& node, const std::vector<s64>& axes, int rank);
 
+/// The transpose of a tensor of shape `in` by `perm` (as the attribute has it), in elements, and its shape.
+Status transpose_view(const Node& node, const std::vector<s64>& perm, const Shape& in, copy::View* view, Shape* out);
+
 /// Both tensors have the same dtype of 1, 2 or 4 bytes and, if quantised, the same quantisation per tensor.
 Status check_movement(const Node& node, const TensorInfo& input, const TensorInfo& output);
 

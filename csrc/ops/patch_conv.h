@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/copy/runs.h"
 #include "ops/conv_body.h"
 #include "ops/product.h"
 
@@ -31,9 +32,11 @@ class Patches {
   }
 
   /// Patches of output pixels [first, first + count). `x` is the image from the group's first channel on, `x_end` the
-  /// image's end; kSlack bytes behind the last patch may be overwritten.
+  /// image's end, `padding` what the group's channels hold outside of it, for a whole row of the kernel if there is but
+  /// one group. kSlack bytes behind the last patch may be overwritten.
   static constexpr isize kSlack = 16;
-  void gather(const Element* x, const Element* x_end, Element padding, isize first, isize count, Element* out) const {
+  void gather(const Element* x, const Element* x_end, const Element* padding, isize first, isize count,
+              Element* out) const {
     for (const isize end = first + count; first < end;) {
       const isize oy = first / g_.out_w, ox = first % g_.out_w, some = std::min(end - first, g_.out_w - ox);
       gather_row(x, x_end, padding, oy, ox, ox + some, out);
@@ -45,7 +48,7 @@ class Patches {
   static constexpr isize kPiece = kSlack / static_cast<isize>(sizeof(Element));
 
   /// Output pixels [begin, end) of row oy.
-  void gather_row(const Element* x, const Element* x_end, Element padding, isize oy, isize begin, isize end,
+  void gather_row(const Element* x, const Element* x_end, const Element* padding, isize oy, isize begin, isize end,
                   Element* out) const {
     const isize top = oy * g_.stride_h - g_.pad_top, bottom = top + g_.dilation_h * (g_.kernel_h - 1);
     const bool inside = top >= 0 && bottom < g_.in_h;
@@ -63,10 +66,12 @@ class Patches {
     slowly(begin, fast_begin);
     if (const isize count = fast_end - fast_begin; count > 0) {
       const Element* source = x + first + fast_begin * step;
-      if (run_ == row_ && pieces_ == 1) {
-        copy<true>(source, count, step, down, out);
+      if (run_ == row_ && pieces_ == 1 && g_.kernel_h == 3) {
+        copy<1, 3>(source, count, step, down, out);
+      } else if (run_ == row_ && pieces_ == 1) {
+        copy<1, 0>(source, count, step, down, out);
       } else {
-        copy<false>(source, count, step, down, out);
+        copy<0, 0>(source, count, step, down, out);
       }
       out += count * stride_;
     }
@@ -74,40 +79,66 @@ class Patches {
   }
 
   /// `count` pixels whose patches lie inside of the image, in pieces of kSlack bytes: no call, no loop over bytes. What
-  /// is written too much is overwritten by what follows. OnePiece: a row of the kernel is one piece.
-  template <bool OnePiece>
+  /// is written too much is overwritten by what follows. RowPieces 1: a row of the kernel is one piece; 0: any. Rows:
+  /// of the kernel; 0: any.
+  template <int RowPieces, int Rows>
   void copy(const Element* x, isize count, isize step, isize down, Element* out) const {
     // Copies, since a store of bytes might change members.
-    const isize kernel_h = g_.kernel_h, row = row_, run = run_, pieces = pieces_, stride = stride_;
+    const isize kernel_h = Rows ? Rows : g_.kernel_h, row = row_, run = run_, pieces = pieces_, stride = stride_;
     const isize right = g_.dilation_w * g_.in_channels;
     for (isize i = 0; i < count; ++i, x += step, out += stride) {
-      const Element* from = x;
-      Element* to = out;
-      for (isize y = 0; y < kernel_h; ++y, from += down) {
-        if constexpr (OnePiece) {
-          std::memcpy(to, from, kSlack);
-          to += row;
-          continue;
+      if constexpr (RowPieces == 1) {
+#pragma GCC unroll 4
+        for (isize y = 0; y < kernel_h; ++y) put(out + y * row, x + y * down);
+      } else {
+        const Element* from = x;
+        Element* to = out;
+        for (isize y = 0; y < kernel_h; ++y, from += down) {
+          const Element* tap = from;
+          for (Element* const row_end = to + row; to < row_end; to += run, tap += right)
+            for (isize piece = 0; piece < pieces; ++piece) put(to + piece * kPiece, tap + piece * kPiece);
         }
-        const Element* tap = from;
-        for (Element* const row_end = to + row; to < row_end; to += run, tap += right)
-          for (isize piece = 0; piece < pieces; ++piece) std::memcpy(to + piece * kPiece, tap + piece * kPiece, kSlack);
       }
     }
   }
 
-  /// One pixel, tap by tap.
-  void patch(const Element* x, Element padding, isize top, isize left, Element* out) const {
+  static void put(Element* to, const Element* from) {
+    using Bytes = u8 __attribute__((vector_size(kSlack)));
+    copy::store(reinterpret_cast<std::byte*>(to), copy::load<Bytes>(reinterpret_cast<const std::byte*>(from)));
+  }
+
+  /// One pixel at the image's edge.
+  void patch(const Element* x, const Element* padding, isize top, isize left, Element* out) const {
+    // Of a row of the kernel that is one run: where the image begins and ends.
+    const isize begin = std::clamp<isize>(-left, 0, g_.kernel_w) * channels_;
+    const isize end = std::clamp(g_.in_w - left, isize{0}, g_.kernel_w) * channels_;
     for (isize i = 0; i < g_.kernel_h; ++i) {
       const isize y = top + i * g_.dilation_h;
-      for (isize j = 0; j < g_.kernel_w; ++j, out += channels_) {
-        const isize column = left + j * g_.dilation_w;
-        if (y >= 0 && y < g_.in_h && column >= 0 && column < g_.in_w)
-          std::copy_n(x + (y * g_.in_w + column) * g_.in_channels, channels_, out);
-        else
-          std::fill_n(out, channels_, padding);
+      const bool inside = y >= 0 && y < g_.in_h;
+      const Element* const line = inside ? x + y * g_.in_w * g_.in_channels : padding;
+      if (run_ != row_) {
+        for (isize j = 0; j < g_.kernel_w; ++j, out += channels_) {
+          const isize column = left + j * g_.dilation_w;
+          const bool image = inside && column >= 0 && column < g_.in_w;
+          copy_exactly(image ? line + column * g_.in_channels : padding, channels_, out);
+        }
+        continue;
       }
+      if (!inside || begin >= end) {
+        copy_exactly(padding, row_, out);
+      } else {
+        copy_exactly(padding, begin, out);
+        copy_exactly(line + (left * g_.in_channels + begin), end - begin, out + begin);
+        copy_exactly(padding, row_ - end, out + end);
+      }
+      out += row_;
     }
+  }
+
+  static void copy_exactly(const Element* from, isize count, Element* to) {
+    if (count == 0) return;
+    copy::copy_run(reinterpret_cast<std::byte*>(to), reinterpret_cast<const std::byte*>(from),
+                   count * static_cast<isize>(sizeof(Element)));
   }
 
   ConvGeometry g_;
@@ -130,7 +161,10 @@ class PatchConv final : public ConvBody {
     groups_.resize(static_cast<std::size_t>(g_.group));
     for (isize i = 0; i < g_.group; ++i)
       WHIT_RETURN_IF_ERROR(groups_[static_cast<std::size_t>(i)].prepare(context, g_.out_pixels(), i * n, n, 1, k));
-    padding_ = Product::padding(context.inputs[0]);
+    fill_padding(context.node, context.inputs[0], &padding_);
+    padding_.resize(static_cast<std::size_t>(g_.kernel_w * g_.in_channels));
+    for (std::size_t i = static_cast<std::size_t>(g_.in_channels); i < padding_.size(); ++i)
+      padding_[i] = padding_[i - static_cast<std::size_t>(g_.in_channels)];
     for (auto& group : groups_) stride_ = group.pad_k();
     const isize patch_bytes = stride_ * static_cast<isize>(sizeof(Element));
     const isize rows = groups_[0].tile_rows();
@@ -158,8 +192,9 @@ class PatchConv final : public ConvBody {
               auto* block = reinterpret_cast<Element*>(context.scratch + thread * scratch_per_thread_);
               for (isize row = begin; row < end; row += block_) {
                 const isize count = std::min(block_, end - row), at = (image * g_.out_pixels() + row) * channels;
-                patches.gather(image_begin + i * (g_.in_channels / g_.group), image_begin + image_in, padding_, row,
-                               count, block);
+                const isize channel = i * (g_.in_channels / g_.group);
+                patches.gather(image_begin + channel, image_begin + image_in, padding_.data() + channel, row, count,
+                               block);
                 group.run_rows({block, stride_, nullptr, nullptr}, count, epilogue_,
                                residual ? residual + at * static_cast<isize>(sizeof(Element)) : nullptr, channels,
                                context.outputs[0] + at * out_element_bytes_, out_element_bytes_, channels);
@@ -177,7 +212,7 @@ class PatchConv final : public ConvBody {
   int threads_ = 1;
   typename Product::EpilogueParams epilogue_;
   std::vector<PackedProduct<Product>> groups_;
-  Element padding_{};
+  std::vector<Element> padding_;  // [kernel_w][in_channels]
 };
 
 }  // namespace whit::ops

@@ -140,14 +140,17 @@ class PackedProduct {
            ThreadPool& pool, std::byte* scratch) const {
     const auto epilogue = Product::epilogue_at(params, residual, residual_stride, first_);
     std::byte* target = out + first_ * out_element_bytes;
-    const isize rows = tile_rows(), columns = panel_columns(*kernel_), each = lhs.offsets ? scratch_per_thread() : 0;
-    if (ceil_div(m, rows) >= pool.threads() || n_ <= columns) {
-      pool.parallel_for(m, mac_grain(rows, s64{n_} * taps_ * k_), [&](isize begin, isize end, int thread) {
+    const isize each = lhs.offsets ? scratch_per_thread() : 0;
+    const isize rows = mac_grain(tile_rows(), s64{n_} * taps_ * k_);
+    const isize columns = mac_grain(panel_columns(*kernel_), s64{m} * taps_ * k_);
+    // Rows, of which there may be too few tiles for equal shares; then columns, if theirs are smaller by a sixteenth.
+    if (s64{16} * m * pool.largest_share(n_, columns) >= s64{15} * n_ * pool.largest_share(m, rows)) {
+      pool.parallel_for(m, rows, [&](isize begin, isize end, int thread) {
         Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, begin, end, 0, n_,
                      scratch + thread * each);
       });
     } else {
-      pool.parallel_for(n_, mac_grain(columns, s64{m} * taps_ * k_), [&](isize begin, isize end, int thread) {
+      pool.parallel_for(n_, columns, [&](isize begin, isize end, int thread) {
         Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, 0, m, begin, end,
                      scratch + thread * each);
       });

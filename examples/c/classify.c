@@ -79,14 +79,19 @@ static int read_steps(const whit_model* model, whit_shape shape, steps* s) {
   return 1;
 }
 
-static void prepare(const steps* s, const unsigned char* pixels, float* values) {
+/* A model that was compressed with --inputs u8 takes the pixels themselves. */
+static void prepare(const steps* s, const unsigned char* pixels, whit_dtype dtype, void* values) {
   const int64_t area = s->height * s->width;
   int64_t i, c;
   for (i = 0; i < area; ++i) {
     for (c = 0; c < s->channels; ++c) {
       const unsigned char pixel = pixels[i * s->channels + (s->reversed ? s->channels - 1 - c : c)];
+      const int64_t place = s->channels_first ? c * area + i : i * s->channels + c;
       const float scaled = (float)(pixel * s->scale);
-      values[s->channels_first ? c * area + i : i * s->channels + c] = (scaled - s->mean[c]) / s->std[c];
+      if (dtype == WHIT_U8)
+        ((unsigned char*)values)[place] = pixel;
+      else
+        ((float*)values)[place] = (scaled - s->mean[c]) / s->std[c];
     }
   }
 }
@@ -132,24 +137,26 @@ static int classify(const whit_model* model, whit_session* session, const char* 
   whit_output out;
   steps s;
   unsigned char* pixels;
+  size_t count;
   int status = 1;
+  const whit_dtype dtype = whit_tensor_dtype(whit_model_input(model, 0));
   if (whit_model_input_count(model) != 1 || whit_model_output_count(model) != 1 ||
-      whit_tensor_dtype(whit_model_input(model, 0)) != WHIT_F32 ||
-      whit_tensor_dtype(whit_model_output(model, 0)) != WHIT_F32 ||
+      (dtype != WHIT_F32 && dtype != WHIT_U8) || whit_tensor_dtype(whit_model_output(model, 0)) != WHIT_F32 ||
       !read_steps(model, whit_session_input_shape(session, 0), &s))
     return fail("the model is not one that takes a picture and gives scores (f32)");
   in.bytes = whit_session_input_bytes(session, 0);
   out.bytes = whit_session_output_bytes(session, 0);
-  pixels = malloc(in.bytes / sizeof(float));
+  count = in.bytes / (dtype == WHIT_U8 ? 1 : sizeof(float));
+  pixels = malloc(count);
   in.data = malloc(in.bytes);
   out.data = malloc(out.bytes);
   if (!pixels || !in.data || !out.data) {
     fail("out of memory");
-  } else if (!read_exactly(picture, pixels, in.bytes / sizeof(float))) {
+  } else if (!read_exactly(picture, pixels, count)) {
     fprintf(stderr, "classify: %s: must be a file of %ld bytes (%ld x %ld pixels of %ld channels)\n", picture,
-            (long)(in.bytes / sizeof(float)), (long)s.width, (long)s.height, (long)s.channels);
+            (long)count, (long)s.width, (long)s.height, (long)s.channels);
   } else {
-    prepare(&s, pixels, (float*)in.data);
+    prepare(&s, pixels, dtype, (void*)in.data);
     if (whit_session_run(session, &in, 1, &out, 1, &error) != WHIT_OK) {
       fail(error.message);
     } else {

@@ -34,7 +34,7 @@ def main(model_path: str, frames_path: str, labels_path: str | None = None) -> N
         channels_first = steps["layout"] == "NCHW"
 
         # Everything that the loop needs, made once. `view` is `values` seen as height x width x channels.
-        values = np.empty(shape, np.float32)
+        values = np.empty(shape, np.uint8 if info.dtype == "u8" else np.float32)
         view = values[0].transpose(1, 2, 0) if channels_first else values[0]
         frame = np.empty(view.shape, np.uint8)
         pixels = frame[..., ::-1] if steps["channels"] == "BGR" else frame
@@ -44,9 +44,12 @@ def main(model_path: str, frames_path: str, labels_path: str | None = None) -> N
         out = {result.name: scores}
 
         for number, _ in enumerate(read_frames(frames_path, frame)):
-            np.multiply(pixels, steps["scale"], out=view, dtype=np.float64, casting="same_kind")
-            np.subtract(view, mean, out=view)
-            np.divide(view, std, out=view)
+            if info.dtype == "u8":  # compressed with inputs "u8": the model takes the pixels themselves
+                np.copyto(view, pixels)
+            else:
+                np.multiply(pixels, steps["scale"], out=view, dtype=np.float64, casting="same_kind")
+                np.subtract(view, mean, out=view)
+                np.divide(view, std, out=view)
             model.run(feeds, out=out)
             best = int(scores[0].argmax())
             print(f"frame {number}: {best} {scores[0, best]:.6g} {labels[best] if best < len(labels) else ''}".rstrip())

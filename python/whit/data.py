@@ -165,6 +165,8 @@ class _Reader:
             hint = f"convert it with .astype(numpy.{wanted.name})"
             if array.dtype == np.uint8 and info.dtype == "f32":
                 hint = "give preprocess= for pictures, or " + hint
+            if array.dtype.kind == "f" and info.dtype == "u8":
+                hint = "give pictures: files, or their pixels as u8 [N, H, W, C], 0..255"
             raise CalibrationError(f"{where}: wanted {info.dtype}, got {array.dtype}; {hint}")
         if info.shape is not None and not _fits(array.shape, info.shape):
             raise CalibrationError(f"{where}: wanted shape {_text(info.shape)}, got {_text(array.shape)}")
@@ -197,7 +199,11 @@ class _Reader:
 
     def takes_pixels(self, info: InputInfo, array: np.ndarray) -> bool:
         """True for raw pixels, which go through preprocess; other arrays are fed as they are."""
-        return info.name in self.preprocess and array.dtype == np.uint8
+        if info.name not in self.preprocess or array.dtype != np.uint8:
+            return False
+        fixed = info.shape is not None and all(isinstance(size, int) for size in info.shape[1:])
+        # An input of u8 takes pictures of its own size without more ado.
+        return not (info.dtype == "u8" and fixed and array.shape[-3:] == tuple(info.shape or ())[1:])
 
     def rows(self, info: InputInfo, value: Any, where: str) -> np.ndarray:
         """A picture or an array as what the input takes, unchecked; a missing batch axis is added."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
-import logging
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -18,13 +16,10 @@ from whit.errors import InvalidArgumentError
 
 __all__ = ["Model", "NodeProfile", "Profile", "Session", "TensorInfo", "load"]
 
-_log = logging.getLogger("whit")
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True)
-class TensorInfo:
+class TensorInfo(NamedTuple):
     """An input or output of a model.
 
     Attributes:
@@ -41,8 +36,7 @@ class TensorInfo:
     quantization: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class NodeProfile:
+class NodeProfile(NamedTuple):
     """What one operator costs: median milliseconds over the runs, bytes read and written, and its kernel."""
 
     name: str
@@ -52,8 +46,7 @@ class NodeProfile:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """The operators of a model in the order of execution, and the median milliseconds of their sum."""
 
     nodes: tuple[NodeProfile, ...]
@@ -89,6 +82,13 @@ def load(source: str | os.PathLike[str] | bytes | BinaryIO, threads: int | None 
     return Model(core, threads)
 
 
+def _debug(message: str, *values: object) -> None:
+    # Whoever wants to see it has imported logging, which takes longer than the rest of whit.
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        logging.getLogger("whit").debug(message, *values)
+
+
 def _checked_threads(threads: int | None) -> int | None:
     if threads is None or (isinstance(threads, (int, np.integer)) and 1 <= threads <= 1024):
         return None if threads is None else int(threads)
@@ -96,6 +96,8 @@ def _checked_threads(threads: int | None) -> int | None:
 
 
 def _arrays(what: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    if type(arrays) is dict:
+        return arrays
     if isinstance(arrays, Mapping):
         return dict(arrays)
     raise InvalidArgumentError(f"{what} must be a dict of name -> array; got {type(arrays).__name__}")
@@ -189,7 +191,6 @@ class Model:
 
     Attributes:
         inputs, outputs: one `TensorInfo` each.
-        metadata: what the producer stored (recipe, preprocessing, source hash).
     """
 
     def __init__(self, core: _core.Model, threads: int | None = None) -> None:
@@ -197,9 +198,18 @@ class Model:
         self._threads = _checked_threads(threads)
         self.inputs = _infos(core.inputs())
         self.outputs = _infos(core.outputs())
-        self.metadata: dict[str, Any] = json.loads(core.metadata) if core.metadata else {}
+        self._metadata: str | dict[str, Any] = core.metadata
         self._session: Session | None = self.session()
-        _log.debug("loaded a model of %d bytes for %s", core.file_bytes, core.isa)
+        _debug("loaded a model of %d bytes for %s", core.file_bytes, core.isa)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the producer stored (recipe, preprocessing, source hash)."""
+        if isinstance(self._metadata, str):
+            import json
+
+            self._metadata = json.loads(self._metadata) if self._metadata else {}
+        return self._metadata
 
     def session(self, threads: int | None = None, observe: Sequence[str] = ()) -> Session:
         """Another arena and set of threads on the same weights.

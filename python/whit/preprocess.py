@@ -142,6 +142,22 @@ class Preprocess:
         }
         return cls(**arguments)
 
+    # --- taking it apart ---
+
+    @property
+    def count(self) -> int:
+        """Channels of a picture."""
+        return _CHANNELS[self.channels]
+
+    def affine(self) -> tuple[np.ndarray, np.ndarray]:
+        """Factor and term, f64 [C] each, with which the last step is `pixel * factor + term`."""
+        mean, std = (np.broadcast_to(np.asarray(values, np.float64), (self.count,)) for values in (self.mean, self.std))
+        return self.scale / std, -mean / std
+
+    def as_picture(self) -> Preprocess:
+        """The same picture before the last step: its bytes, u8 [H, W, C]."""
+        return replace(self, scale=1.0, mean=(0.0,), std=(1.0,), layout="NHWC", dtype="u8")
+
     # --- doing it ---
 
     def apply(self, image: Any) -> np.ndarray:
@@ -177,7 +193,7 @@ class Preprocess:
 
     def _table(self) -> np.ndarray:
         """Output value of every pixel value, [C, 256] of `dtype`."""
-        count = _CHANNELS[self.channels]
+        count = self.count
         # Scaling in f64 and rounding once gives the same bits as dividing f32 pixels by 255 (or 127.5).
         scaled = (np.arange(256, dtype=np.float64) * self.scale).astype(np.float32)
         mean = np.broadcast_to(np.asarray(self.mean, np.float32), (count,))[:, None]

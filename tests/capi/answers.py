@@ -15,6 +15,7 @@ import whit
 from whit.cli import main as command_line
 
 PICTURES, GREY = 12, 15
+PIXELS = "pixels"  # the same model with its preprocessing folded in
 NAMES = ["null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht"]  # none for 9
 
 
@@ -32,6 +33,10 @@ def main(folder: Path) -> None:
     steps = whit.preprocess.Preprocess.parse(f"channels=gray,scale=1/{GREY * 16},mean=.25,std=.0625")
     samples = np.stack([steps.apply(image[0] * np.uint8(GREY)) for image in calibration])
     whit.compress((assets / "digits.onnx").read_bytes(), path, "int8", {"image": samples}, preprocess={"image": steps})
+    folded = folder / f"{PIXELS}.whit"
+    grey = np.stack([image[0] * np.uint8(GREY) for image in calibration])[..., None]
+    onnx = (assets / "digits.onnx").read_bytes()
+    whit.compress(onnx, folded, {"inputs": "u8"}, {"image": grey}, preprocess={"image": steps})
     if command_line(["export-c", str(path), "-o", str(folder / "classify_model.c")]) != 0:
         raise SystemExit("export-c failed")
     (folder / "labels.txt").write_text("\n".join(NAMES) + "\n", encoding="utf-8")
@@ -51,6 +56,15 @@ def main(folder: Path) -> None:
             if number == 0:
                 (folder / "input.raw").write_bytes(values.tobytes())
                 (folder / "profile.txt").write_text("logits:" + "".join(f" {x:.6g}" for x in scores) + "\n")
+    (folder / PIXELS).mkdir(exist_ok=True)
+    with whit.load(folded, threads=1) as model:
+        for number, image in enumerate(images):
+            pixels = image[0] * np.uint8(GREY)
+            scores = model(pixels[None, :, :, None])[0]
+            order = np.argsort(-scores, kind="stable")[:5]
+            top = "".join(f"{i} {scores[i]:.6g}{label(i)}\n" for i in order)
+            (folder / PIXELS / f"{number}.raw").write_bytes(pixels.tobytes())
+            (folder / PIXELS / f"{number}.top").write_text(top, encoding="utf-8")
     (folder / "frames.raw").write_bytes(frames)
     (folder / "frames.txt").write_text("".join(best), encoding="utf-8")
 

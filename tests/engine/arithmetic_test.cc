@@ -424,6 +424,45 @@ TEST_CASE("quantize_linear and dequantize_linear per tensor and along each axis"
   CHECK(code({{1, 1, 1}, {0, 0, 0}, 3}) == Code::shape);
 }
 
+TEST_CASE("quantize_linear with a perm") {
+  Random random(8);
+  const auto check = [&](const Shape& shape, const std::vector<s64>& perm) {
+    const F x = random_reals(shape.elements(), random, -20, 20);
+    const Quantization q = per_tensor(0.11f, 9);
+    OperatorHarness one(Op::quantize_linear), first(Op::quantize_linear), second(Op::transpose);
+    const std::vector<s8> got = one.input(shape, x).set("perm", perm).output(DType::s8, q).run<s8>();
+    const std::vector<s8> steps = first.input(shape, x).output(DType::s8, q).run<s8>();
+    CHECK(got == second.input(shape, steps, q).set("perm", perm).output(DType::s8, q).run<s8>());
+    CHECK(one.shape() == second.shape());
+  };
+  for (s64 channels = 1; channels <= 6; ++channels) check({2, channels, 150, 151}, {0, 2, 3, 1});
+  check({2, 3, 70000}, {0, 2, 1});
+  check({2, 3, 40, 50}, {0, 3, 2, 1});
+  check({40, 50}, {1, 0});
+}
+
+TEST_CASE("requantize of u8") {
+  std::vector<u8> x(70000);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<u8>(i * 7);
+  const Shape shape{70000};
+  OperatorHarness bytes(Op::requantize), table(Op::requantize);
+  const auto flipped = bytes.input(shape, x, per_tensor(0.3f, 128)).output(DType::s8, per_tensor(0.3f, 0)).run<s8>();
+  CHECK(bytes.op().kernel() == std::string("flip_topmost_bit"));
+  const auto looked_up = table.input(shape, x, per_tensor(0.3f, 200)).output(DType::s8, per_tensor(0.2f, 5)).run<s8>();
+  CHECK(table.op().kernel() != std::string("flip_topmost_bit"));
+  const f32 factor = static_cast<f32>(static_cast<f64>(0.3f) / static_cast<f64>(0.2f));
+  isize wrong = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    wrong += flipped[i] != static_cast<s8>(x[i] - 128);
+    wrong += looked_up[i] != to_s8(static_cast<f32>(x[i] - 200) * factor, 5);
+  }
+  CHECK(wrong == 0);
+  OperatorHarness none(Op::requantize), beyond(Op::requantize);
+  CHECK(none.input(shape, x).output(DType::s8, per_tensor(1, 0)).prepare().code() == Code::unsupported);
+  Quantization rows{std::vector<f32>(70000, 1), std::vector<s32>(70000, 0), 0};
+  CHECK(beyond.input(shape, x, rows).output(DType::s8, per_tensor(1, 0)).prepare().code() == Code::unsupported);
+}
+
 TEST_CASE("requantize") {
   std::vector<s8> x(256);
   for (int i = 0; i < 256; ++i) x[static_cast<std::size_t>(i)] = static_cast<s8>(i - 128);

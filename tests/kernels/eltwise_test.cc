@@ -469,6 +469,29 @@ void check_cast(const Table& table, Number from, Number to, const std::vector<Fr
 }
 
 // Quotients that are a half or an ulp beside it: a quotient that is not correctly rounded shows here.
+TEST_CASE("quantize_planes is quantize and a transposition") {
+  test::Random random(6);
+  test::for_each_level(tables(), [&](const Table& table) {
+    for (isize planes = 1; planes <= kMaxPlanes; ++planes)
+      for (isize pixels : {1, 2, 15, 16, 17, 31, 65, 511, 512, 513, 1600})
+        for (isize gap : {0, 5}) {
+          Guarded<f32> x((planes - 1) * (pixels + gap) + pixels);
+          Guarded<s8> y(planes * pixels);
+          const f32 scale = random.integer(0, 1) ? 0.25f : random.real(1e-4f, 3);
+          const s32 zero_point = static_cast<s32>(random.integer(-128, 127));
+          for (isize i = 0; i < x.size(); ++i) x[i] = random.real(-200, 200) * scale;
+          x[x.size() - 1] = std::numeric_limits<f32>::quiet_NaN();
+          table.quantize_planes({x.data(), y.data(), pixels, planes, pixels + gap, scale, zero_point});
+          isize wrong = 0;
+          for (isize i = 0; i < pixels; ++i)
+            for (isize p = 0; p < planes; ++p)
+              wrong += y[i * planes + p] != naive_quantize(x[p * (pixels + gap) + i], scale, zero_point);
+          INFO(planes, " planes, ", pixels, " pixels");
+          CHECK(wrong == 0);
+        }
+  });
+}
+
 TEST_CASE("quantize divides exactly, for scales of any size") {
   test::Random random(6);
   test::for_each_level(tables(), [&](const Table& table) {

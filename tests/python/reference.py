@@ -233,6 +233,19 @@ def windows(x: np.ndarray, kernel: Sequence[int], strides: Sequence[int], dilati
     return view[(*steps, *(slice(None, None, dilation) for dilation in dilations))]
 
 
+def padded_by(call: Call, x: np.ndarray) -> np.ndarray:
+    """x of a conv (minus its zero point) with its padding around it."""
+    pads, values = call.attribute("pads"), np.asarray(call.attribute("pad_values", []), F32)
+    if values.size == 0:
+        return pad_spatial(x, pads)
+    if call.is_s8:
+        own = call.quantization(0)
+        steps = np.rint(values.astype(F64) / float(own.scale[0])) + zero_of(own)
+        values = np.clip(steps, -128, 127) - zero_of(own)
+    inside = pad_spatial(np.ones(x.shape, bool), pads, False)
+    return np.where(inside, pad_spatial(x, pads), values.astype(F64))
+
+
 def pad_spatial(x: np.ndarray, pads: Sequence[int], value: Any = 0) -> np.ndarray:
     half = len(pads) // 2
     return np.pad(x, [(0, 0), *zip(pads[:half], pads[half:], strict=True), (0, 0)], constant_values=value)
@@ -241,7 +254,7 @@ def pad_spatial(x: np.ndarray, pads: Sequence[int], value: Any = 0) -> np.ndarra
 def conv(call: Call) -> np.ndarray:
     x, w = weights(call)
     group, kernel = call.attribute("group"), w.shape[1:-1]
-    x = pad_spatial(x, call.attribute("pads"))
+    x = padded_by(call, x)
     patches = windows(x, kernel, call.attribute("strides"), call.attribute("dilations"))
     n, out, spatial = x.shape[0], patches.shape[1 : 1 + len(kernel)], len(kernel)
     channels = x.shape[-1] // group
@@ -593,7 +606,8 @@ def lstm(call: Call) -> list[np.ndarray]:
 
 
 def quantize_linear(call: Call) -> np.ndarray:
-    return quantize(call.values[0], _quantization(call.output))
+    y, perm = quantize(call.values[0], _quantization(call.output)), call.attribute("perm", [])
+    return y.transpose(perm) if perm else y
 
 
 def dequantize_linear(call: Call) -> np.ndarray:

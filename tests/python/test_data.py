@@ -78,6 +78,20 @@ def test_raw_pixels_in_arrays() -> None:
         open_data(digits[:, None], inputs)
 
 
+def test_pictures_of_the_size_of_a_u8_input_are_taken_as_they_are() -> None:
+    info = Info("x", "u8", (1, 4, 4, 3))
+    steps = Preprocess(resize=8, crop=4, layout="NHWC", dtype="u8")
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3)).astype(np.uint8)
+    for feeds, picture in zip(open_data(pictures, [info], steps), pictures, strict=True):
+        np.testing.assert_array_equal(feeds["x"], picture[None])
+    larger = np.random.default_rng(0).integers(0, 256, (2, 9, 7, 3)).astype(np.uint8)
+    for feeds, picture in zip(open_data(larger, [info], steps), larger, strict=True):
+        np.testing.assert_array_equal(feeds["x"], steps.apply(picture)[None])
+    unsized = Info("x", "u8", (1, "h", "w", 3))
+    for feeds, picture in zip(open_data(larger, [unsized], steps), larger, strict=True):
+        np.testing.assert_array_equal(feeds["x"], steps.apply(picture)[None])
+
+
 def test_npz_and_mapping(tmp_path) -> None:
     inputs, states = f32(4, 5), f32(4, 2, 1, 3)
     np.savez(tmp_path / "data.npz", input=inputs, state=states)

@@ -72,6 +72,16 @@ def test_every_source_gives_the_same(tmp_path) -> None:
         np.testing.assert_array_equal(steps.apply(source), wanted)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_taken_apart(name: str) -> None:
+    """The picture's bytes, then factor and term, are the whole."""
+    steps, image = PRESETS[name], photo(260, 300)
+    factor, term = steps.affine()
+    picture = steps.as_picture().apply(image)
+    assert (picture.dtype, picture.shape[2]) == (np.uint8, steps.count)
+    np.testing.assert_allclose((picture * factor + term).transpose(2, 0, 1), steps.apply(image), atol=2e-6)
+
+
 def test_layout_and_channel_order() -> None:
     pixels = photo(8, 9)
     rgb = Preprocess().apply(pixels)

@@ -87,17 +87,23 @@ std::size_t packed_bytes(const Kernel& kernel, isize channels, isize taps) {
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed) {
   std::fill_n(packed, packed_bytes(kernel, rhs.channels, rhs.taps), std::byte{0});
   const u32 zero_point = static_cast<u32>(rhs.lhs_zero_point + kernel.lhs_offset);
-  for (isize channel = 0; channel < rhs.channels; ++channel) {
-    const isize first = channel / kernel.lanes * kernel.lanes;
-    const isize lanes = block_lanes(kernel, rhs.channels, first), lane = lane_of(lanes, channel - first);
+  for (isize first = 0, lanes = 0; first < rhs.channels; first += lanes) {
+    lanes = block_lanes(kernel, rhs.channels, first);
+    const isize count = std::min(lanes, rhs.channels - first);
+    const s8* values = rhs.values + first * rhs.taps;
     std::byte* block = packed + first * lane_bytes(kernel, rhs.taps);
     s32* bias = reinterpret_cast<s32*>(block);
-    s8* weights = reinterpret_cast<s8*>(block) + lanes * static_cast<isize>(sizeof(s32)) + lane * kernel.group;
-    const s8* values = rhs.values + channel * rhs.taps;
-    u32 sum = 0;  // unsigned, since sums of s32 may wrap as the accumulators do
-    for (isize tap = 0; tap < rhs.taps; ++tap) sum += static_cast<u32>(values[tap]);
-    bias[lane] = static_cast<s32>((rhs.bias ? static_cast<u32>(rhs.bias[channel]) : 0) - zero_point * sum);
-    for_each_weight(kernel, rhs.taps, lanes, [&](isize tap, isize position) { weights[position] = values[tap]; });
+    s8* weights = reinterpret_cast<s8*>(block) + lanes * static_cast<isize>(sizeof(s32));
+    for (isize channel = 0; channel < count; ++channel) {
+      u32 sum = 0;  // unsigned, since sums of s32 may wrap as the accumulators do
+      for (isize tap = 0; tap < rhs.taps; ++tap) sum += static_cast<u32>(values[channel * rhs.taps + tap]);
+      const u32 start = rhs.bias ? static_cast<u32>(rhs.bias[first + channel]) : 0;
+      bias[lane_of(lanes, channel)] = static_cast<s32>(start - zero_point * sum);
+    }
+    for_each_weight(kernel, rhs.taps, lanes, [&](isize tap, isize position) {
+      for (isize channel = 0; channel < count; ++channel)
+        weights[lane_of(lanes, channel) * kernel.group + position] = values[channel * rhs.taps + tap];
+    });
   }
 }
 

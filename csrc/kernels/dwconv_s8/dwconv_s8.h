@@ -40,7 +40,7 @@ void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed);
 struct Args {
   Geometry geometry;
   const s8* in;
-  const s8* pad;  ///< channels elements that hold the input's zero point (padding pixels)
+  const s8* pad;  ///< [channels]: what padding pixels hold
   const std::byte* packed;
   EpilogueS8 epilogue;  ///< residual_stride and out_stride go from pixel to pixel; scale is [channels]
   void* out;

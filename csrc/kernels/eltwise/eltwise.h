@@ -96,6 +96,18 @@ struct QuantizeArgs {
   bool per_column;
 };
 
+inline constexpr isize kMaxPlanes = 4;
+/// Images from planes of f32 to pixels of s8: quantize with one scale, and a transposition.
+///     y[i * planes + p] = quantize(x[p * plane_stride + i])    0 <= i < pixels, 0 <= p < planes, 1 <= planes <=
+///     kMaxPlanes
+struct QuantizePlanesArgs {
+  const f32* x;
+  s8* y;
+  isize pixels, planes, plane_stride;
+  f32 scale;
+  s32 zero_point;
+};
+
 /// Order of Table::cast.
 enum class Number : u8 { f32, s8, u8, s32 };
 
@@ -112,6 +124,7 @@ struct Table {
   void (*binary_f32[kBinaryCount])(const BinaryArgs&);
   void (*binary_s8[kBinaryCountS8])(const BinaryArgs&);
   void (*quantize)(const QuantizeArgs&);
+  void (*quantize_planes)(const QuantizePlanesArgs&);
   void (*dequantize_s8)(const QuantizeArgs&);
   void (*dequantize_s32)(const QuantizeArgs&);
   void (*cast[4][4])(const CastArgs&);  ///< [from][to]; null on the diagonal

@@ -180,6 +180,7 @@ constexpr Table make_table_neon32() {
   table.binary_s8[static_cast<int>(Binary::sub)] = sub_s8_neon32;
   table.binary_s8[static_cast<int>(Binary::mul)] = mul_s8_neon32;
   table.quantize = quantize_neon32;
+  table.quantize_planes = quantize_planes<quantize_neon32>;
   return table;
 }
 

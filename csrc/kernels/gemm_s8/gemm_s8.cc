@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <iterator>
 #include <limits>
 
@@ -71,13 +72,54 @@ void pack_mild(const u8* values, isize nr, isize groups, isize pair, u32* words)
   *words = (word << 1 | kEnd) << (31 - bits);
 }
 
+/// One tap of one column: groups of kr values, `step` bytes from one to the next.
+template <int kr>
+void pack_tap(const s8* source, isize k, u8 offset, isize step, u8* group) {
+  for (; k >= kr; k -= kr, source += kr, group += step) {
+    u8 values[kr];
+    std::memcpy(values, source, kr);
+    for (u8& value : values) value = static_cast<u8>(value + offset);
+    std::memcpy(group, values, kr);
+  }
+  for (isize i = 0; i < k; ++i) group[i] = static_cast<u8>(source[i] + offset);
+}
+
+void pack_tap(isize kr, const s8* source, isize k, u8 offset, isize step, u8* group) {
+  switch (kr) {
+    case 2: return pack_tap<2>(source, k, offset, step, group);
+    case 4: return pack_tap<4>(source, k, offset, step, group);
+    case 8: return pack_tap<8>(source, k, offset, step, group);
+    case 16: return pack_tap<16>(source, k, offset, step, group);
+    default:
+      for (; k > 0; k -= kr, source += kr, group += step) pack_tap<1>(source, std::min(k, kr), offset, 1, group);
+  }
+}
+
+/// The sum of values, wrapping, and of their magnitudes; in pieces whose sums fit in s16, of which a vector has most.
+void sum_column(const s8* values, isize count, u32* sum, s64* magnitude) {
+  constexpr isize kPiece = 240;
+  *sum = 0, *magnitude = 0;
+  while (count > 0) {
+    const isize piece = std::min(count, kPiece);
+    s16 some = 0, some_magnitude = 0;
+    for (isize i = 0; i < piece; ++i) {
+      const s16 value = values[i];
+      some = static_cast<s16>(some + value);
+      some_magnitude = static_cast<s16>(some_magnitude + (value < 0 ? -value : value));
+    }
+    *sum += static_cast<u32>(some), *magnitude += some_magnitude;
+    values += piece, count -= piece;
+  }
+}
+
 /// Packs one panel; `columns` of its nr exist.
 void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, std::byte* packed) {
   const isize nr = kernel.nr, kr = kernel.kr, groups = ceil_div(rhs.k, kr);
   s32* bias = reinterpret_cast<s32*>(packed);
   u8* values = reinterpret_cast<u8*>(packed) + nr * static_cast<isize>(sizeof(s32));
   std::fill_n(bias, nr, 0);
-  std::fill_n(values, rhs.taps * groups * kr * nr, static_cast<u8>(kernel.rhs_offset));
+  if (columns < nr || rhs.k % kr != 0)
+    std::fill_n(values, rhs.taps * groups * kr * nr, static_cast<u8>(kernel.rhs_offset));
   u8* const mild = values + rhs.taps * groups * kr * nr;
   const isize mild_size = mild_bytes(nr, kr, rhs.taps, rhs.k);
   f32* reach = reinterpret_cast<f32*>(mild + mild_size);
@@ -85,20 +127,12 @@ void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, st
   std::fill_n(reach, nr, 0.0f);
   for (isize column = 0; column < columns; ++column) {
     const s8* source = rhs.values + (n + column) * rhs.taps * rhs.k;
-    u32 sum = 0;  // unsigned, since sums of s32 may wrap as the accumulators do
-    s64 magnitude = 0;
-    for (isize t = 0; t < rhs.taps; ++t) {
-      u8* group = values + (t * groups * nr + column) * kr;
-      for (isize k = 0; k < rhs.k; k += kr, group += nr * kr) {
-        const isize count = std::min(kr, rhs.k - k);
-        for (isize i = 0; i < count; ++i) {
-          const s8 value = *source++;
-          sum += static_cast<u32>(value);
-          magnitude += std::abs(value);
-          group[i] = static_cast<u8>(value + kernel.rhs_offset);
-        }
-      }
-    }
+    for (isize t = 0; t < rhs.taps; ++t)
+      pack_tap(kr, source + t * rhs.k, rhs.k, static_cast<u8>(kernel.rhs_offset), nr * kr,
+               values + (t * groups * nr + column) * kr);
+    u32 sum;
+    s64 magnitude;
+    sum_column(source, rhs.taps * rhs.k, &sum, &magnitude);
     const u32 start = rhs.bias ? static_cast<u32>(rhs.bias[n + column]) : 0;
     bias[column] = static_cast<s32>(start - static_cast<u32>(rhs.lhs_zero_point) * sum);
     reach[column] = static_cast<f32>(128 * magnitude);
@@ -154,7 +188,8 @@ std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
 
 std::size_t scratch_bytes(const Kernel& kernel, isize taps, isize k) {
   if (!gathers(kernel)) return 0;
-  return allocation_bytes(block_tiles(kernel, std::numeric_limits<s32>::max(), taps, k) * kernel.mr, gathered_stride(kernel.kr, taps, k));
+  return allocation_bytes(block_tiles(kernel, std::numeric_limits<s32>::max(), taps, k) * kernel.mr,
+                          gathered_stride(kernel.kr, taps, k));
 }
 
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin, isize n_end) {

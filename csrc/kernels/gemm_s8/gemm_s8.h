@@ -54,7 +54,7 @@ struct Lhs {
   const s8* base;
   isize row_stride;
   const s32* offsets;
-  const s8* pad;  ///< k bytes that all hold the lhs zero point
+  const s8* pad;  ///< k bytes: what padding holds
 };
 
 struct Args {

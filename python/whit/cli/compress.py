@@ -44,6 +44,12 @@ def add(verbs: Any) -> None:
         "or KEY=VALUE,... such as resize=256,crop=224,scale=1/255,mean=.485:.456:.406,std=.229:.224:.225",
     )
     parser.add_argument(
+        "--inputs",
+        choices=("f32", "u8"),
+        help="u8: the model takes pictures as they are, u8 [N, H, W, C]; scale, mean and std of --preprocess become "
+        "part of the first convolution (default: the recipe's, f32)",
+    )
+    parser.add_argument(
         "--calibration",
         choices=("minmax", "percentile", "mse"),
         help="how activation ranges are found (default: the recipe's, mse)",
@@ -65,6 +71,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from whit.compression import Recipe, compress
 
     recipe = Recipe.of(arguments.recipe)
+    if arguments.inputs:
+        recipe = replace(recipe, inputs=arguments.inputs)
     if arguments.calibration:
         recipe = replace(recipe, calibration=replace(recipe.calibration, method=arguments.calibration))
     if arguments.keep_f32:

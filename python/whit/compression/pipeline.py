@@ -14,6 +14,7 @@ import numpy as np
 from whit.compression.calibrate import RunnerFactory, engine_runner, observe_histograms, observe_ranges
 from whit.compression.equalize import encode_factors, equalize
 from whit.compression.error import Partner, counterpart, measure
+from whit.compression.pictures import METADATA_KEY, encode_pictures, take_pictures
 from whit.compression.plan import PRODUCTS, Plan, make_plan, observed
 from whit.compression.quantize import quantize, quantize_weights
 from whit.compression.recipe import Recipe, RecipeLike
@@ -97,6 +98,13 @@ def run_pipeline(
     float_graph = optimize(graph)
     inputs = [float_graph.tensors[name] for name in float_graph.inputs]
     steps = resolve_preprocess(preprocess, inputs)
+    if recipe.activations == "s8":
+        _check_f32(float_graph, recipe)
+    pictures = steps if recipe.inputs == "u8" else {}
+    if recipe.inputs == "u8":
+        float_graph = take_pictures(float_graph, steps)
+        inputs = [float_graph.tensors[name] for name in float_graph.inputs]
+        steps = {name: each.as_picture() for name, each in steps.items()}
     dataset = None if data is None else open_data(data, inputs, steps)
 
     reasons: dict[str, str] = {}
@@ -105,7 +113,7 @@ def run_pipeline(
     result = clone(float_graph)
     if recipe.activations == "s8":
         assert dataset is not None, "checked above"
-        plan = _plan(result, recipe)
+        plan = make_plan(result, recipe)
         result, factors = _quantize(result, plan, dataset, recipe, runner, callback)
         reasons = plan.reasons
         notes = _notes(float_graph, plan)
@@ -125,6 +133,8 @@ def run_pipeline(
         path=None if path is None else str(path),
     )
     result.metadata = _metadata(graph, recipe, steps, report)
+    if pictures:
+        result.metadata[METADATA_KEY] = encode_pictures(pictures)
     if factors:
         result.metadata["equalization"] = encode_factors(factors)
     if path is None:
@@ -158,14 +168,13 @@ def _check_out(out: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _plan(graph: Graph, recipe: Recipe) -> Plan:
+def _check_f32(graph: Graph, recipe: Recipe) -> None:
     quantized = next((tensor.name for tensor in graph.tensors.values() if tensor.quantization is not None), None)
     if quantized is not None:
         raise RecipeError(
             f"recipe {recipe.name!r} needs an f32 model; this one is quantised already (tensor {quantized!r}). "
             "Recipe 'f32' keeps it as it is, in integers"
         )
-    return make_plan(graph, recipe)
 
 
 def _quantize(

@@ -23,6 +23,7 @@ import numpy as np
 
 from whit.compression.recipe import Recipe
 from whit.ir import Graph, Node
+from whit.optimize.base import attribute_floats
 
 __all__ = ["PRODUCTS", "Plan", "data_inputs", "has_residual", "make_plan", "observed"]
 
@@ -171,6 +172,8 @@ def _group_tensors(graph: Graph, plan: Plan) -> None:
         if name not in repeated:
             plan.sources.setdefault(group, []).append(name)
     for node in plan.nodes:
+        if node.op == "conv" and node.attributes.get("pad_values"):
+            plan.fixed.setdefault(plan.groups[node.inputs[0]], []).extend(attribute_floats(node, "pad_values"))
         if node.op == "pad" and node.attributes["mode"] == "constant":
             plan.fixed.setdefault(plan.groups[node.inputs[0]], []).append(_pad_value(node))
 

@@ -16,10 +16,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from whit.compression.calibrate import Statistics
+from whit.compression.pictures import pixel_quantization
 from whit.compression.plan import PRODUCTS, Plan, data_inputs, has_residual
 from whit.compression.ranges import activation_quantization, choose_range, quantize_values, weight_scales
 from whit.compression.recipe import Recipe
 from whit.ir import Graph, Node, Quantization, Tensor
+from whit.optimize.base import attribute_floats
 
 __all__ = ["quantize", "quantize_weights"]
 
@@ -68,6 +70,8 @@ def quantize_weights(graph: Graph, recipe: Recipe) -> dict[str, str]:
                 quantization = Quantization(scale, np.zeros(len(scale), np.int32), axis)
                 values = quantize_values(weights, quantization, -127)
                 done[name] = node.inputs[position] = graph.add_constant(f"{name}_s8", values, quantization)
+            if weights is not None and name in done and node.op == "conv" and node.attributes.get("pad_values"):
+                _correct_bias(graph, node, weights, done[name])
     graph.prune()
     return reasons
 
@@ -90,6 +94,9 @@ def _activation_quantizations(
             low, high = min(low, value), max(high, value)
         ranges[group] = low, high
     by_group = {group: activation_quantization(*found) for group, found in ranges.items()}
+    for group, sources in plan.sources.items():
+        for known in filter(None, (pixel_quantization(graph, name) for name in sources)):
+            by_group[group] = known
     return {name: by_group[group] for name, group in plan.groups.items()}
 
 
@@ -129,6 +136,23 @@ def _quantize_product(
     hint = f"{node.inputs[2] if has_bias else weights_name + '_bias'}_s32"
     constant = graph.add_constant(hint, np.clip(steps, -limit, limit).astype(np.int32), bias_quantization)
     node.inputs[2:3] = [_dequantize(graph, node, constant, f"{constant}_dq", bias.shape)]
+
+
+def _correct_bias(graph: Graph, node: Node, weights: np.ndarray, rounded: str) -> None:
+    """Keeps what a convolution gives for the padding, the pixel that was 0 before its normalisation was folded.
+
+    Pixels lie around it, not around 0, so without data this stands for the mean.
+    """
+    data, quantization = graph.tensors[rounded].data, graph.tensors[rounded].quantization
+    assert data is not None, "made by quantize_weights"
+    assert quantization is not None, "the same"
+    error = data * quantization.scale.astype(np.float64).reshape([-1] + [1] * (weights.ndim - 1)) - weights
+    bias = graph.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+    if bias is None and len(node.inputs) > 2 and node.inputs[2]:
+        return  # computed
+    shift = _mean_output(node, error, np.asarray(attribute_floats(node, "pad_values")))
+    corrected = (-shift if bias is None else bias - shift).astype(np.float32)
+    node.inputs[2:3] = [graph.add_constant(f"{node.name}_bias", corrected)]
 
 
 def _mean_output(node: Node, weights: np.ndarray, channel_mean: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ RECIPE_VERSION = 1
 
 _METHODS = ("minmax", "percentile", "mse")
 _DTYPES = ("f32", "s8")
+_INPUTS = ("f32", "u8")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Recipe:
         name: the preset it started from.
         weights: dtype of the weights of convolutions, matrix products and LSTMs: "f32" or "s8".
         activations: dtype between layers: "s8" computes in integers, "f32" leaves arithmetic as it was.
+        inputs: dtype of inputs that have a preprocessing: "f32" as the model was made, or "u8": pictures as they are,
+            [N, H, W, C]; scale, mean and std become part of the first convolution (see `compression/pictures.py`).
         calibration: how activation ranges are found; unused for f32 activations.
         equalize: scales channels against each other where that leaves the f32 model as it is.
         bias_correction: adds to every bias what rounding the weights changes in the layer's mean output.
@@ -63,6 +66,7 @@ class Recipe:
     name: str = "int8"
     weights: str = "s8"
     activations: str = "s8"
+    inputs: str = "f32"
     calibration: Calibration = field(default_factory=Calibration)
     equalize: bool = True
     bias_correction: bool = True
@@ -73,6 +77,8 @@ class Recipe:
         for key in ("weights", "activations"):
             if getattr(self, key) not in _DTYPES:
                 raise RecipeError(f"recipe: {key} must be one of {', '.join(_DTYPES)}; got {getattr(self, key)!r}")
+        if self.inputs not in _INPUTS:
+            raise RecipeError(f"recipe: inputs must be one of {', '.join(_INPUTS)}; got {self.inputs!r}")
         if self.activations == "s8" and self.weights != "s8":
             raise RecipeError("recipe: s8 activations need s8 weights")
         if not isinstance(self.name, str):

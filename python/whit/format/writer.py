@@ -36,7 +36,7 @@ def write(graph: Graph) -> bytes:
         (b"TENS", stored),
         (b"DATA", data),
     ]
-    return _assemble(sections)
+    return _assemble(sections, _minor_version(graph))
 
 
 def save(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -77,7 +77,17 @@ def _replace(target: str, folder: str, content: bytes) -> None:
         os.close(directory)
 
 
-def _assemble(sections: Sequence[tuple[bytes, bytes]]) -> bytes:
+def _minor_version(graph: Graph) -> int:
+    """The lowest one that defines everything in the graph."""
+    needed = [schema.VERSION[1]]
+    for node in graph.nodes:
+        needed += [schema.MINOR_VERSIONS.get((node.op, name), 0) for name, value in node.attributes.items() if value]
+        if node.op == "requantize" and graph.tensors[node.inputs[0]].dtype == "u8":
+            needed.append(1)
+    return max(needed)
+
+
+def _assemble(sections: Sequence[tuple[bytes, bytes]], minor: int) -> bytes:
     from whit import _core
 
     end = schema.HEADER.size + len(sections) * schema.SECTION.size
@@ -88,7 +98,7 @@ def _assemble(sections: Sequence[tuple[bytes, bytes]]) -> bytes:
         table += schema.SECTION.pack(kind, 0, start, len(content), _core.crc32c(content), 0)
         body += [bytes(start - end), content]
         end = start + len(content)
-    major, minor = schema.VERSION
+    major = schema.VERSION[0]
     blank = schema.HEADER.pack(schema.MAGIC, major, minor, len(sections), end, 0, 0)
     crc = _core.crc32c(blank + table)
     header = schema.HEADER.pack(schema.MAGIC, major, minor, len(sections), end, crc, 0)
@@ -151,7 +161,11 @@ def _tensor(tensor: Tensor) -> bytes:
 
 
 def _node(node: Node, index: dict[str, int], operator: schema.Operator) -> bytes:
-    attributes = [(name, kind) for name, kind in operator.attributes.items() if name in node.attributes]
+    attributes = [
+        (name, kind)
+        for name, kind in operator.attributes.items()
+        if name in node.attributes and (node.attributes[name] or (node.op, name) not in schema.MINOR_VERSIONS)
+    ]
     parts = [
         encode_text(node.name, "a node name"),
         struct.pack("<H", operator.number),

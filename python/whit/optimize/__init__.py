@@ -16,6 +16,7 @@ from whit.optimize.fold_constants import FoldConstants
 from whit.optimize.fold_input_affine import FoldInputAffine
 from whit.optimize.fold_qdq import FoldQdq
 from whit.optimize.fuse_activation import FuseActivation
+from whit.optimize.fuse_quantize_transpose import FuseQuantizeTranspose
 from whit.optimize.fuse_residual import FuseResidual
 from whit.optimize.merge_duplicates import MergeDuplicates
 from whit.optimize.merge_pad import MergePad
@@ -38,7 +39,7 @@ _FLOAT: tuple[Pass, ...] = (
     FuseActivation(),
     FuseResidual(),
 )
-PIPELINE: tuple[tuple[Pass, ...], ...] = (_FLOAT, (*_FLOAT, FoldQdq()))
+PIPELINE: tuple[tuple[Pass, ...], ...] = (_FLOAT, (*_FLOAT, FoldQdq()), (FuseQuantizeTranspose(),))
 
 _MAX_ROUNDS = 50
 

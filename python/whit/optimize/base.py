@@ -14,6 +14,7 @@ __all__ = [
     "NodePass",
     "Pass",
     "attribute_float",
+    "attribute_floats",
     "attribute_int",
     "attribute_ints",
     "attribute_str",
@@ -140,6 +141,13 @@ def attribute_float(node: Node, name: str, default: float = math.nan) -> float:
     value = node.attributes.get(name, default)
     assert isinstance(value, float), f"{node.name}: {name}"
     return value
+
+
+def attribute_floats(node: Node, name: str) -> list[float]:
+    """A list of numbers, a copy; empty where the node does not have it."""
+    value = node.attributes.get(name, [])
+    assert isinstance(value, list), f"{node.name}: {name}"
+    return [float(element) for element in value]
 
 
 def attribute_str(node: Node, name: str, default: str = "") -> str:

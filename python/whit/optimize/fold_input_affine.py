@@ -4,7 +4,10 @@ Learnable scale-and-shift layers behind an activation look like this, and so doe
 
 Legal cases, for conv and gemm with constant f32 weights whose input comes from an f32 node that nobody else reads:
 * mul by, div by an f32 constant with one element, or one per channel (last axis)
-* add of, sub of such a constant, if no padding is mixed in (the padding would have to hold -constant)
+* add of, sub of such a constant, if no padding is mixed in
+* the same where the convolution pads, for what is computed from an input of the graph (or its integers) by such
+  constants alone: `pad_values` then holds what they make 0. Elsewhere that might lie far outside of what the tensor
+  takes, and cost the precision of its steps when it is quantised.
 * add or sub of such a constant after mul or div by one without zeros, where padding forbids the case above: the factor
   goes into the weights, the constant is divided by it and stays
 Computed in double, rounded to f32 once per node folded.
@@ -17,7 +20,14 @@ from typing import ClassVar
 import numpy as np
 
 from whit.ir import Graph, Node
-from whit.optimize.base import NodePass, attribute_float, attribute_int, attribute_ints, sole_consumer
+from whit.optimize.base import (
+    NodePass,
+    attribute_float,
+    attribute_floats,
+    attribute_int,
+    attribute_ints,
+    sole_consumer,
+)
 
 __all__ = ["FoldInputAffine"]
 
@@ -41,30 +51,58 @@ class FoldInputAffine(NodePass):
 
 
 def _fold_producer(graph: Graph, node: Node) -> bool:
-    found = _affine(graph, node, node.inputs[0])
+    found = _affine(graph, node.inputs[0])
     if found is None:
         return False
     producer, source, factor, term = found
+    pads = node.op == "conv" and any(attribute_ints(node, "pads"))
+    if term is not None and pads and not _is_from_input(graph, source):
+        return _swap(graph, node, producer, source, term)
+    padding = _padding(node, factor, term) if pads else None
+    if padding is not None and np.abs(padding).max() > np.finfo(np.float32).max:
+        return False
     if term is None:
         _scale_weights(graph, node, factor)
-        node.inputs[0] = source
-        graph.remove_node(producer)
-        return True
-    if not any(attribute_ints(node, "pads") if node.op == "conv" else ()):
-        if not _shift_bias(graph, node, term):
-            return False
-        node.inputs[0] = source
-        graph.remove_node(producer)
-        return True
-    return _swap(graph, node, producer, source, term)
+    elif not _shift_bias(graph, node, term):
+        return False
+    if padding is not None:
+        shape = graph.tensors[node.inputs[0]].shape
+        assert shape is not None
+        assert isinstance(shape[-1], int), "the weights say how many channels"
+        node.attributes["pad_values"] = [float(value) for value in np.broadcast_to(padding, (shape[-1],))]
+    if padding is None or not padding.any():
+        node.attributes.pop("pad_values", None)
+    node.inputs[0] = source
+    graph.remove_node(producer)
+    return True
 
 
-def _affine(graph: Graph, node: Node, tensor: str) -> tuple[Node, str, np.ndarray, np.ndarray | None] | None:
+def _is_from_input(graph: Graph, tensor: str) -> bool:
+    """True if only per-channel constants lie between `tensor` and an input of the graph, or what was integers."""
+    found = _affine(graph, tensor)
+    if found is not None:
+        return _is_from_input(graph, found[1])
+    producer = graph.producer(tensor)
+    if producer is not None and producer.op in ("transpose", "reshape"):
+        return _is_from_input(graph, producer.inputs[0])
+    return producer is None or producer.op == "dequantize_linear"
+
+
+def _padding(node: Node, factor: np.ndarray, term: np.ndarray | None) -> np.ndarray:
+    """`pad_values` once the producer is gone, f64: what it makes of them is what they are now, inf if nothing is."""
+    padding: np.ndarray = np.asarray(attribute_floats(node, "pad_values") or [0.0])
+    if term is not None:
+        shifted: np.ndarray = padding - term
+        return shifted
+    padding, factor = np.broadcast_arrays(padding, factor)
+    scaled: np.ndarray = np.divide(padding, factor, out=np.where(padding == 0, 0.0, np.inf), where=factor != 0)
+    return scaled
+
+
+def _affine(graph: Graph, tensor: str) -> tuple[Node, str, np.ndarray, np.ndarray | None] | None:
     """The node behind `tensor`, its input, and what it does per channel: a factor, or a term that it adds."""
     producer = graph.producer(tensor)
     if producer is None or producer.op not in ("mul", "div", "add", "sub") or sole_consumer(graph, tensor) is None:
-        return None
-    if graph.consumers(tensor)[0] is not node and graph.consumers(tensor)[0].op not in ("add", "sub"):
         return None
     bounds = attribute_float(producer, "clamp_min", -np.inf), attribute_float(producer, "clamp_max", np.inf)
     source, data = graph.tensors[producer.inputs[0]], graph.constant(producer.inputs[1])
@@ -116,7 +154,7 @@ def _shift_bias(graph: Graph, node: Node, term: np.ndarray) -> bool:
 
 def _swap(graph: Graph, node: Node, add: Node, source: str, term: np.ndarray) -> bool:
     """X * factor + term = (x + term / factor) * factor."""
-    found = _affine(graph, node, source)
+    found = _affine(graph, source)
     if found is None or found[3] is not None or not found[2].all():
         return False
     mul, x, factor, _ = found

@@ -89,7 +89,9 @@ def _settle(graph: Graph, rules: list[Callable[[Graph, Node], bool]]) -> bool:
 
 
 def _quantize(graph: Graph, node: Node) -> bool:
-    if node.op != "quantize_linear" or not is_per_tensor_s8(graph.tensors[node.outputs[0]]):
+    if node.op != "quantize_linear" or node.attributes.get("perm"):
+        return False
+    if not is_per_tensor_s8(graph.tensors[node.outputs[0]]):
         return False
     source = node.inputs[0]
     data, producer = graph.constant(source), graph.producer(source)

@@ -110,7 +110,7 @@ def flip_rule(graph: Graph, node: Node, permutation: Permutation) -> Flip | None
     inputs, outputs = shapes[: len(node.inputs)], shapes[len(node.inputs) :]
     rank = len(inputs[0])
     if node.op in UNARY:
-        return Flip([True], [True], node.attributes) if rank >= 3 else None
+        return Flip([True], [True], node.attributes) if rank >= 3 and not node.attributes.get("perm") else None
     if node.op in BINARY:
         return _flip_binary(graph, node, inputs, len(outputs[0]))
     if node.op == "reshape":

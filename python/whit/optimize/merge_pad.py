@@ -1,7 +1,7 @@
 """Lets convolutions and average pools do the padding in front of them.
 
 Legal cases, for a constant pad by f32 zeros on spatial axes alone (channels last):
-* into conv, always
+* into conv, unless its own padding holds something else than 0
 * into average_pool without ceil_mode, if padding counts there already or the pool has none of its own (then it counts)
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from whit.ir import Graph, Node
-from whit.optimize.base import NodePass, attribute_float, attribute_int, attribute_ints, attribute_str
+from whit.optimize.base import NodePass, attribute_float, attribute_floats, attribute_int, attribute_ints, attribute_str
 
 __all__ = ["MergePad"]
 
@@ -28,6 +28,8 @@ class MergePad(NodePass):
         if pad is None or pad.op != "pad" or attribute_str(pad, "mode") != "constant":
             return False
         if attribute_float(pad, "value") != 0 or graph.tensors[pad.inputs[0]].dtype != "f32":
+            return False
+        if any(attribute_floats(node, "pad_values")):
             return False
         pads, own = attribute_ints(pad, "pads"), attribute_ints(node, "pads")
         rank = len(pads) // 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,12 @@ import numpy as np
 from whit.compression.calibrate import Runner, engine_runner
 from whit.compression.equalize import decode_factors
 from whit.compression.error import MAX_SNR_DB, Difference, Partner, counterpart
-from whit.data import PreprocessLike, open_data
+from whit.compression.pictures import METADATA_KEY, decode_pictures, take_pictures
+from whit.data import PreprocessLike, open_data, resolve_preprocess
 from whit.errors import InvalidArgumentError
 from whit.ir import Graph
+from whit.optimize import optimize
+from whit.optimize.layout_rules import channels_first
 from whit.progress import ProgressCallback, progress
 
 if TYPE_CHECKING:
@@ -152,7 +155,11 @@ def compare(
             )
     if preprocess is None:
         preprocess = compressed.metadata.get("preprocess")
-    dataset = open_data(data, compressed.inputs, preprocess)
+    steps = resolve_preprocess(preprocess, compressed.inputs)
+    for name in decode_pictures(compressed.metadata.get(METADATA_KEY)):
+        if name in steps:
+            steps[name] = steps[name].as_picture()
+    dataset = open_data(data, compressed.inputs, steps)
     factors = decode_factors(compressed.metadata.get("equalization"))
     partners = {name: Partner(name, tensors[name]["quantization"]) for name in graph.outputs}
     for name in (node.outputs[0] for node in graph.nodes if node.outputs[0] not in partners):
@@ -184,14 +191,22 @@ def compare(
 
 
 def _reference(model: Any, compressed: Model) -> Graph:
+    pictures = decode_pictures(compressed.metadata.get(METADATA_KEY))
+    shapes = {info.name: info.shape for info in compressed.inputs}
+    for name, steps in pictures.items():
+        if steps.layout == "NCHW" and len(shapes.get(name, ())) == 4:
+            shapes[name] = tuple(shapes[name][axis] for axis in channels_first(4))
+    graph = _sized(model, shapes)
+    return take_pictures(graph, pictures) if pictures else graph
+
+
+def _sized(model: Any, shapes: Mapping[str, Sequence[int | str]]) -> Graph:
+    """The optimised original. Sizes that were fixed when the file was made are fixed in it too."""
     from whit.importers.onnx import import_onnx
-    from whit.optimize import optimize
 
     if isinstance(model, Graph):
         return optimize(model)
-    # Sizes that were fixed when the file was made are fixed in the original too.
     graph = import_onnx(model)
-    shapes = {info.name: info.shape for info in compressed.inputs}
     fixed = {
         name: shapes[name] for name in graph.inputs if name in shapes and graph.tensors[name].shape != shapes[name]
     }

@@ -57,10 +57,10 @@ class GraphBuilder:
 
     def input(self, channels: int, height: int, width: int) -> str:
         """An f32 image [1, channels, height, width], as ONNX models take it."""
-        x = self.f32_input((1, channels, height, width))
+        x, shape = self.f32_input((1, channels, height, width)), (1, height, width, channels)
         if self._dtype == "s8":
-            x = self._node("quantize_linear", [x], self.shape(x), _SIGNED)
-        return self._node("transpose", [x], (1, height, width, channels), self._quantization(x), perm=[0, 2, 3, 1])
+            return self._node("quantize_linear", [x], shape, _SIGNED, perm=[0, 2, 3, 1])
+        return self._node("transpose", [x], shape, None, perm=[0, 2, 3, 1])
 
     def tensor_input(self, *shape: int) -> str:
         """An input of the builder's dtype, already in whit's layout: for single layers."""

@@ -56,6 +56,30 @@ def test_options_reach_the_recipe(whit, demo, npz, tmp_path):
     assert dtypes == {"/10/Gemm": "f32", "/12/Gemm": "s8s8s32"}
 
 
+def test_inputs_u8_from_pictures_to_classes(whit, demo, tmp_path):
+    from PIL import Image
+
+    plain, pixels = tmp_path / "plain.whit", tmp_path / "pixels.whit"
+    arguments = ("--data", demo / "calibration", "--preprocess", "channels=gray,scale=1/15")
+    assert whit("compress", demo / "digits.onnx", "-o", plain, *arguments).code == 0
+    assert whit("compress", demo / "digits.onnx", "-o", pixels, *arguments, "--inputs", "u8").code == 0
+    inputs = whit("inspect", pixels, "--json").json["inputs"]
+    assert [(info["dtype"], info["shape"]) for info in inputs] == [("u8", ["N", 8, 8, 1])]
+    compared = whit("compare", demo / "digits.onnx", pixels, "--data", demo / "calibration", "--json").json
+    assert compared["outputs"][0]["top1_agreement"] > 0.95
+    picture = sorted((demo / "calibration").glob("*.png"))[0]
+    wanted, got = (whit("run", file, "--input", picture, "--top", "1", "--json").json for file in (plain, pixels))
+    assert got["outputs"]["logits"]["top"][0][0]["class"] == wanted["outputs"]["logits"]["top"][0][0]["class"]
+    array = tmp_path / "x.npy"
+    np.save(array, np.asarray(Image.open(picture))[:, :, None])
+    assert whit("run", pixels, "--input", array, "--top", "1", "--json").json == got
+    result = whit(
+        "compress", demo / "digits.onnx", "-o", tmp_path / "no.whit", "--data", demo / "calibration", "--inputs", "u8"
+    )
+    assert result.code == 2
+    assert "--preprocess" in result.err
+
+
 def _failures(demo: Path, folder: Path) -> dict[str, tuple[int, str, list[object]]]:
     """Name -> exit code, words of the message, arguments after `compress`; all write to folder/out.whit."""
     model = demo / "digits.onnx"

@@ -54,6 +54,7 @@ def test_patterns() -> None:
     ("values", "says"),
     [
         ({"version": 2}, "version 2"),
+        ({"inputs": "s8"}, "inputs must be one of f32, u8"),
         ({"weigths": "s8"}, "no key 'weigths'"),
         ({"calibration": {"metod": "mse"}}, "no key 'metod'"),
         ({"calibration": "mse"}, "must be a mapping"),

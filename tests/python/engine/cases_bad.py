@@ -170,6 +170,26 @@ def s8_elementwise(op: str, qx: Any, qy: Any, **attributes: Any) -> Callable[[],
     return build
 
 
+def quantized(shape: tuple[int, ...], q: Any, **attributes: Any) -> Callable[[], Graph]:
+    def build() -> Graph:
+        b = BadBuilder()
+        y = b.raw("quantize_linear", b.input("x", *shape), rank=2, dtype="s8", q=q, **attributes)
+        if q is ROWS:
+            b.graph.tensors[y].shape = (3, 2)
+        return b.done(y)
+
+    return build
+
+
+def from_u8(q: Any) -> Callable[[], Graph]:
+    def build() -> Graph:
+        b = BadBuilder()
+        x = b.feed("x", np.zeros((3, 4), np.uint8), q)
+        return b.done(b.raw("requantize", x, rank=2, dtype="s8", q=ONE))
+
+    return build
+
+
 def mixed(op: str, dtype: str, **attributes: Any) -> Callable[[], Graph]:
     """f32 and another dtype."""
 
@@ -226,6 +246,9 @@ CASES: dict[str, Bad] = {
     "conv_residual": (conv(residual=(1, 6, 6, 4)), SHAPE, "residual"),
     "conv_activation": (conv(activation="swish"), UNSUPPORTED, "activation 'swish' is unknown"),
     "conv_clamp": (conv(clamp_min=float("nan")), UNSUPPORTED, "NaN"),
+    **each("conv_pad_values", ([1.0], [1.0] * 3), lambda v: conv(pad_values=v), "pad_values has .* each of 2 channels"),
+    "conv_pad_values_inf": (conv(pad_values=[0.0, float("inf")]), UNSUPPORTED, "pad_values must be finite"),
+    "conv_pad_values_nan": (conv(pad_values=[float("nan")] * 2), UNSUPPORTED, "pad_values must be finite"),
     # conv on integers
     "s8_x_without_quantization": (conv_s8(set_quantization(0, None)), UNSUPPORTED, "input 'x' needs one scale"),
     "s8_x_per_channel": (conv_s8(set_quantization(0, PER_AXIS)), UNSUPPORTED, "input 'x' needs one scale"),
@@ -267,6 +290,16 @@ CASES: dict[str, Bad] = {
     "requantize_per_axis": (s8_elementwise("requantize", ROWS, ONE), UNSUPPORTED, "needs one scale"),
     "clip_nan": (one("clip", (3,), 1, clamp_min=float("nan"), clamp_max=1.0), UNSUPPORTED, "clamp_min must not be NaN"),
     "gelu_mode": (one("gelu", (3,), 1, approximate="fast"), UNSUPPORTED, "approximate 'fast' is unknown"),
+    **each(
+        "quantize_perm",
+        ([0], [0, 1, 2], [0, 0], [0, 2], [BIG, 0], [-3, 0]),
+        lambda v: quantized((2, 3), ONE, perm=v),
+        "perm|axis",
+    ),
+    "quantize_perm_per_axis": (quantized((2, 3), ROWS, perm=[1, 0]), UNSUPPORTED, "needs one scale"),
+    "quantize_perm_unquantized": (quantized((2, 3), None, perm=[1, 0]), UNSUPPORTED, "needs one scale"),
+    "requantize_u8_unquantized": (from_u8(None), UNSUPPORTED, "needs one scale"),
+    "requantize_u8_per_axis": (from_u8(ROWS), UNSUPPORTED, "needs one scale"),
     "dequantize_f32": (one("dequantize_linear", (3,), 1), UNSUPPORTED, "bad"),
     "quantize_to_f32": (one("quantize_linear", (3,), 1), UNSUPPORTED, "bad"),
     # windows

@@ -190,6 +190,45 @@ def conversions() -> Iterator[Case]:
         yield Case(f"s8-dequantize_linear-{name}", "dequantize_linear", per_axis, exact, True, seed)
         yield Case(f"s32-dequantize_linear-{name}", "dequantize_linear", constant_s32, exact, seed=seed)
 
+    # Pictures of 2 to 4 channels have a kernel of their own; 512 pixels are one block of it.
+    for seed, (shape, perm) in enumerate(
+        (
+            ((1, 3, 5, 7), [0, 2, 3, 1]),
+            ((2, 3, 33, 31), [0, 2, 3, 1]),
+            ((2, 2, 32, 33), [0, 2, 3, 1]),
+            ((1, 4, 700), [0, 2, 1]),
+            ((1, 1, 6, 6), [0, 2, 3, 1]),
+            ((1, 5, 16, 17), [0, 2, 3, 1]),
+            ((2, 3, 4, 5), [3, 1, 0, 2]),
+            ((7, 9), [1, 0]),
+            ((2, 3, 4), [0, 1, 2]),
+        )
+    ):
+
+        def transposed(b: EngineBuilder, shape: tuple[int, ...] = shape, perm: list[int] = perm) -> list[str]:
+            x = b.input("x", *shape, scale=3)
+            return [
+                b.node("quantize_linear", x, q=quantization(s, z), perm=perm) for s, z in ((0.05, 3), (1e-30, -128))
+            ]
+
+        name = f"s8-quantize_linear-perm-{shape}-{perm}".replace(" ", "")
+        yield Case(name, "quantize_linear", transposed, exact, True, seed)
+
+    for seed, (scale, zero_point, to_scale, to_zero_point) in enumerate(
+        ((1.0, 0, 1.0, -128), (0.02, 128, 0.02, 0), (0.02, 255, 0.05, -3), (1.0, 0, 1.0, -127))
+    ):
+
+        def from_u8(
+            b: EngineBuilder,
+            own: tuple[float, int] = (scale, zero_point),
+            other: tuple[float, int] = (to_scale, to_zero_point),
+        ) -> list[str]:
+            every = b.feed("x", np.arange(256, dtype=np.uint8), quantization(*own))
+            odd = b.feed("y", b.random.integers(0, 256, (3, 5, 33), np.uint8), quantization(*own))
+            return [b.node_as("requantize", [x], quantization(*other)) for x in (every, odd)]
+
+        yield Case(f"u8-requantize-{scale}-{zero_point}-{to_zero_point}", "requantize", from_u8, exact, True, seed)
+
     def special(b: EngineBuilder) -> str:
         return b.quantize(b.feed("x", SPECIAL.astype(np.float32)), 0.5, -7)
 

@@ -70,6 +70,8 @@ def convolution(name: str, flavour: str, seed: int) -> Case:
             more |= {"clamp_min": -0.5, "clamp_max": 1.0}
         if "hard_swish" in flavour:
             more |= {"activation": "hard_swish"}
+        if "pad_values" in flavour:
+            more |= {"pad_values": pad_values(b, shape[-1], 1.0)}
         return b.node("conv", *inputs, **more)
 
     def integers(b: EngineBuilder) -> str:
@@ -87,12 +89,19 @@ def convolution(name: str, flavour: str, seed: int) -> Case:
             more |= {"clamp_min": -20 * step, "clamp_max": 40.4 * step}
         if "hard_swish" in flavour:
             more |= {"activation": "hard_swish"}
+        if "pad_values" in flavour:
+            more |= {"pad_values": pad_values(b, shape[-1], 100 * scale)}
         q = None if "f32" in flavour else quantization(step, -zero_point - (zero_point == -128))
         return b.node_as("conv", inputs, q, **more)
 
     # hard_swish is steepest, 1.5, at +-3
     bound = exact if is_s8 else sums(terms, 1.5 if "hard_swish" in flavour else 1)
     return Case(f"{flavour}-{name}", "conv", integers if is_s8 else float_weights, bound, is_s8, seed)
+
+
+def pad_values(b: EngineBuilder, channels: int, size: float) -> list[float]:
+    """Another one for each channel; some lie outside of what s8 holds."""
+    return [float(value) for value in (b.random.standard_normal(channels) * size).astype(np.float32)]
 
 
 def plain_shape(b: EngineBuilder, inputs: list[str], attributes: dict[str, Any]) -> tuple[int, ...]:
@@ -107,7 +116,8 @@ def plain_shape(b: EngineBuilder, inputs: list[str], attributes: dict[str, Any])
 
 def convolutions() -> Iterator[Case]:
     for seed, name in enumerate(CONVOLUTIONS):
-        for flavour in ("f32", "f32_residual_clamp", "f32_weights_s8", "s8", "s8_residual_clamp_one_scale"):
+        flavours = ("f32", "f32_residual_clamp", "f32_weights_s8", "s8", "s8_residual_clamp_one_scale")
+        for flavour in (*flavours, "f32_pad_values", "s8_pad_values"):
             yield convolution(name, flavour, seed)
     for seed, name in enumerate(("1x1", "3x3", "grouped", "depthwise", "line", "line_depthwise")):
         for flavour in (

@@ -121,6 +121,9 @@ def sums(terms: int, slope: float = 1) -> Bound:
         for node in nodes:
             for name in ("activation", "clamp_min", "clamp_max"):
                 node.attributes.pop(name, None)
+            padding = node.attributes.get("pad_values")
+            if isinstance(padding, list):
+                node.attributes["pad_values"] = [abs(float(value)) for value in padding]
         absolute = Graph("", nodes, tensors, graph.inputs, graph.outputs)
         size = reference.run(absolute, {name: np.abs(value) for name, value in feeds.items()})[output]
         return slope * (terms + 6) * ROUNDING * size.astype(np.float64)

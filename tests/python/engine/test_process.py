@@ -14,6 +14,7 @@ from session_models import convnet, small
 
 import whit
 from whit.format import write
+from whit.suite.builder import GraphBuilder
 
 
 def run_python(script: str, *arguments: object, **environment: str) -> str:
@@ -70,7 +71,46 @@ def test_import_is_light_and_silent(small_file):
     assert run_python(script, small_file) == ""
 
 
+def test_import_brings_nothing_slow():
+    script = """
+        import sys, numpy
+        before = set(sys.modules)
+        import whit
+        assert not {"json", "logging", "dataclasses", "inspect", "re"} & (set(sys.modules) - before)
+    """
+    run_python(script)
+
+
 # --- memory ---
+
+
+def test_peak_memory_is_that_of_packed_weights_and_arena(tmp_path):
+    """The file's pages are given back while its weights are packed: the peak does not hold all weights twice."""
+    builder = GraphBuilder("wide", "s8")
+    x = builder.tensor_input(1, 1024)
+    for _ in range(12):
+        x = builder.matmul(x, 1024)
+    builder.output(x)
+    path = tmp_path / "wide.whit"
+    path.write_bytes(write(builder.graph))
+    script = """
+        import sys
+        import numpy as np
+
+        def status(key):
+            with open("/proc/self/status") as lines:
+                return next(int(line.split()[1]) << 10 for line in lines if line.startswith(key))
+
+        before = status("VmRSS")
+        import whit
+        model = whit.load(sys.argv[1])
+        model(np.ones(model.inputs[0].shape, np.int8))
+        more = status("VmHWM") - before
+        assert model.packed_bytes > 12 << 20
+        assert more <= model.packed_bytes + model.arena_bytes + 5e6, more
+    """
+    run_python(script, path)
+
 
 COUNT_MEMORY = """
     import ctypes, sys

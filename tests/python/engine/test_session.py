@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pathlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -186,6 +187,8 @@ def test_out_must_not_share_memory(model):
         model.run({**FEEDS, "x": x}, out={TOTAL: x})
     with pytest.raises(whit.InvalidArgumentError, match="no output named 'z'"):
         model.run(FEEDS, out={"z": first})
+    with pytest.raises(whit.InvalidArgumentError, match="names of outputs must be str"):
+        model.run(FEEDS, out={pathlib.PurePosixPath(TOTAL): first})
 
 
 def test_arguments_of_the_wrong_kind(model):

@@ -105,6 +105,8 @@ def test_document_lists_the_operators_as_they_are() -> None:
         text = f"`{entry['name']}`: {entry['type']}"
         if entry["required"]:
             return text
+        if isinstance(entry["default"], list):
+            return f"{text} = {entry['default']}"
         return f'{text} = "{entry["default"]}"' if entry["type"] == "string" else f"{text} = {entry['default']:g}"
 
     rows = []
@@ -119,6 +121,23 @@ def test_document_lists_the_operators_as_they_are() -> None:
     assert (
         rows == [line for line in lines if line.split("|")[1].strip().isdigit() and line.count("|") == 6][-len(rows) :]
     )
+
+
+def test_minor_version_is_the_lowest_that_will_do() -> None:
+    def minor(node: Node, tensor: Tensor) -> int:
+        scale = Quantization(np.ones(1, np.float32), np.zeros(1, np.int32))
+        tensors = {"x": tensor, "y": Tensor("y", "s8", tensor.shape, scale)}
+        return int.from_bytes(write(Graph("g", [node], tensors, ["x"], ["y"]))[10:12], "little")
+
+    quantization = Quantization(np.ones(1, np.float32), np.zeros(1, np.int32))
+    f32, s8, u8 = (
+        Tensor("x", dtype, (2, 3), None if dtype == "f32" else quantization) for dtype in ("f32", "s8", "u8")
+    )
+    assert minor(Node("quantize_linear", "", ["x"], ["y"]), f32) == 0
+    assert minor(Node("quantize_linear", "", ["x"], ["y"], {"perm": []}), f32) == 0
+    assert minor(Node("quantize_linear", "", ["x"], ["y"], {"perm": [0, 1]}), f32) == 1
+    assert minor(Node("requantize", "", ["x"], ["y"]), s8) == 0
+    assert minor(Node("requantize", "", ["x"], ["y"]), u8) == 1
 
 
 def test_document_example_is_the_golden_file() -> None:

@@ -53,9 +53,49 @@ def test_padding(affine: str, left: int) -> None:
     assert len(after.nodes) == 2 + left
 
 
+@pytest.mark.parametrize("affine", AFFINE)
+@pytest.mark.parametrize("group", [1, 4])
+def test_padding_of_an_input(affine: str, group: int) -> None:
+    """What is made of an input folds whole: the padding holds what becomes 0."""
+    b = Builder()
+    x = b.to_last(b.input("x", 2, 4, 5, 5))
+    graph = apply(b.finish(b.conv(AFFINE[affine](b, x), 8, 3, group=group)), b.feeds, PASS, tolerance=TOLERANCE)
+    assert operators(graph) == {"transpose": 1, "conv": 1}
+    values = find(graph, "conv").attributes.get("pad_values", [])
+    assert len(values) == (0 if affine in ("mul", "scalar mul", "div") else 4)
+
+
+def test_padding_of_a_picture_is_its_mean() -> None:
+    b = Builder()
+    x = b.node("sub", b.node("mul", b.input("x", 1, 5, 5, 3), b.constant(1 / 255)), b.constant([0.5, 0.4, 0.3]))
+    graph = apply(b.finish(b.conv(b.node("div", x, b.constant([0.2, 0.3, 0.1])), 6, 3)), b.feeds, PASS, tolerance=1e-5)
+    assert operators(graph) == {"conv": 1}
+    np.testing.assert_allclose(find(graph, "conv").attributes["pad_values"], [127.5, 102, 76.5], rtol=1e-6)
+
+
+def test_padding_that_returns_to_zero_needs_no_values() -> None:
+    b = Builder()
+    x = b.node("sub", b.node("add", b.input("x", 1, 5, 5, 4), b.constant(2.0)), b.constant(2.0))
+    graph = apply(b.finish(b.conv(x, 6, 3)), b.feeds, PASS, tolerance=TOLERANCE)
+    assert "pad_values" not in find(graph, "conv").attributes
+
+
+def test_padding_and_a_factor_of_zero() -> None:
+    """Nothing times 0 is the -1 that the padding has to be."""
+    b = Builder()
+    x = b.node("mul", b.input("x", 1, 5, 5, 4), b.constant([0.0, 1, 2, 4]))
+    graph = apply(b.finish(b.conv(b.node("add", x, b.constant(1.0)), 6, 3)), b.feeds, PASS, tolerance=TOLERANCE)
+    assert operators(graph) == {"mul": 1, "conv": 1}
+    assert find(graph, "conv").attributes["pad_values"] == [-1.0] * 4
+    b = Builder()
+    x = b.node("mul", b.input("x", 1, 5, 5, 4), b.constant([0.0, 1, 2, 4]))
+    graph = apply(b.finish(b.conv(x, 6, 3)), b.feeds, PASS, tolerance=TOLERANCE)
+    assert operators(graph) == {"conv": 1}
+
+
 def test_padding_and_a_factor_that_cannot_be_divided_by() -> None:
     b = Builder()
-    x = b.node("mul", b.input("x", 1, 5, 5, 4), b.constant([0.0, 1, 2, 3]))
+    x = b.node("mul", b.node("exp", b.input("x", 1, 5, 5, 4)), b.constant([0.0, 1, 2, 3]))
     assert unchanged(b.finish(b.conv(b.node("add", x, b.constant(1.0)), 6, 3)), PASS)
 
 
@@ -80,8 +120,12 @@ def test_kept(make: Callable[[Builder, str], Any]) -> None:
 
 def test_padding_and_a_factor_too_small() -> None:
     b = Builder()
-    x = b.node("mul", b.input("x", 1, 5, 5, 4), b.constant(1e-30))
+    x = b.node("mul", b.node("exp", b.input("x", 1, 5, 5, 4)), b.constant(1e-30))
     assert unchanged(b.finish(b.conv(b.node("add", x, b.constant(1e10)), 6, 3)), PASS)
+    b = Builder()
+    x = b.node("mul", b.input("x", 1, 5, 5, 4), b.constant(1e-30))
+    graph = apply(b.finish(b.conv(b.node("add", x, b.constant(1e10)), 6, 3)), b.feeds, PASS, tolerance=TOLERANCE)
+    assert operators(graph) == {"mul": 1, "conv": 1}
 
 
 def test_output_of_the_graph_stays() -> None:

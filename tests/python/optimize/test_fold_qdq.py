@@ -357,7 +357,7 @@ def test_network_as_a_quantiser_leaves_it() -> None:
     after = optimize(graph)
     assert operators(after)["dequantize_linear"] == 0
     assert operators(after)["quantize_linear"] == 1
-    assert operators(after)["transpose"] == 1
+    assert operators(after)["transpose"] == 0, "quantising does it"
     assert operators(after)["clip"] == 0
     apply(graph, b.feeds, *_pipeline(), steps=2)
 
@@ -365,4 +365,4 @@ def test_network_as_a_quantiser_leaves_it() -> None:
 def _pipeline() -> tuple[Any, ...]:
     from whit.optimize import PIPELINE
 
-    return PIPELINE[-1]
+    return PIPELINE[1]

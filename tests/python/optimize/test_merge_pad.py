@@ -25,6 +25,14 @@ def test_into_conv() -> None:
     assert find(graph, "conv").attributes["pads"] == [2, 2, 3, 5]
 
 
+def test_not_where_the_padding_holds_something_else() -> None:
+    b = Builder()
+    x = pad(b, b.input("x", 1, 5, 6, 2), [0, 1, 1, 0, 0, 1, 1, 0])
+    assert unchanged(b.finish(b.conv(x, 4, 3, pad_values=[0.5, 0.0])), PASS)
+    graph = apply(b.finish(b.conv(x, 4, 3, pad_values=[0.0, 0.0])), b.feeds, PASS)
+    assert operators(graph) == {"conv": 1}
+
+
 def test_into_one_dimensional_conv() -> None:
     b = Builder()
     x = pad(b, b.input("x", 2, 5, 3), [0, 1, 0, 0, 3, 0])

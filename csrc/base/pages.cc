@@ -1,0 +1,50 @@
+#include "base/pages.h"
+
+#include <cerrno>
+#include <cstdint>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/types.h"
+
+namespace whit {
+namespace {
+
+constexpr std::size_t kLeastBytes = 16 << 10;
+
+// Since Linux 5.14; older headers do not have it.
+constexpr int kPopulateWrite = 23;
+
+std::uintptr_t page_bytes() {
+  static const long bytes = sysconf(_SC_PAGESIZE);
+  return bytes > 0 ? static_cast<std::uintptr_t>(bytes) : 4096;
+}
+
+}  // namespace
+
+void populate_pages(std::byte* begin, std::size_t bytes) {
+  if (!begin || bytes < kLeastBytes) return;
+  const std::uintptr_t page = page_bytes(), first = reinterpret_cast<std::uintptr_t>(begin) / page * page;
+  const std::size_t length = reinterpret_cast<std::uintptr_t>(begin) + bytes - first;
+#if defined(__linux__)
+  const int before = errno;
+  const bool populated = madvise(reinterpret_cast<void*>(first), length, kPopulateWrite) == 0;
+  errno = before;
+  if (populated) return;
+#endif
+  volatile std::byte* const values = begin;
+  for (std::size_t i = 0; i < bytes; i += page) values[i] = std::byte{0};
+  values[bytes - 1] = std::byte{0};
+}
+
+void release_file_pages(const std::byte* begin, std::size_t bytes) {
+  const std::uintptr_t page = page_bytes(), from = reinterpret_cast<std::uintptr_t>(begin);
+  const std::uintptr_t first = (from + page - 1) / page * page, last = (from + bytes) / page * page;
+  if (first >= last) return;
+  const int before = errno;
+  madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  errno = before;
+}
+
+}  // namespace whit

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstddef>
+
+namespace whit {
+
+/// Brings in the pages of fresh memory, whose contents stay undefined. All at once they cost a fraction of what a fault
+/// for each does, and the first inference does not pay. Nothing for memory too small to matter.
+void populate_pages(std::byte* begin, std::size_t bytes);
+
+/// Lets the system have the whole pages of [begin, begin + bytes) back, a part of a read-only mapping of a file. What
+/// is read there later comes from the file again.
+void release_file_pages(const std::byte* begin, std::size_t bytes);
+
+}  // namespace whit
