@@ -153,7 +153,40 @@ def constants() -> Graph:
     return graph_of("constants", tensors, nodes, [], outputs)
 
 
-MODELS = {"minimal": minimal, "quantized": quantized, "attributes": attributes, "constants": constants}
+def pictures() -> Graph:
+    """What format 1.1 added: u8 to s8, the padding of a convolution by channel, quantising into another order."""
+    zero = np.zeros(2, np.int32)
+    weights = (np.arange(54, dtype=np.int32) * 37 % 255 - 127).astype(np.int8).reshape(2, 3, 3, 3)
+    window = {"strides": [2, 2], "dilations": [1, 1], "pads": [1, 1, 1, 1], "group": 1}
+    return graph_of(
+        "pictures",
+        [
+            Tensor("picture", "u8", (1, 4, 4, 3), per_tensor(1.0, 0)),
+            Tensor("picture_s8", "s8", (1, 4, 4, 3), per_tensor(1.0, -128)),
+            Tensor("planes", "f32", (1, 3, 4, 4)),
+            Tensor("planes_s8", "s8", (1, 4, 4, 3), per_tensor(1.0, -128)),
+            Tensor("w", "s8", (2, 3, 3, 3), Quantization(np.array([0.5, 0.25], np.float32), zero, 0), weights),
+            Tensor("y", "s8", (1, 2, 2, 2), per_tensor(64.0, 0)),
+            Tensor("z", "s8", (1, 2, 2, 2), per_tensor(64.0, 0)),
+        ],
+        [
+            Node("requantize", "flip", ["picture"], ["picture_s8"]),
+            Node("quantize_linear", "quantize", ["planes"], ["planes_s8"], {"perm": [0, 2, 3, 1]}),
+            Node("conv", "conv_y", ["picture_s8", "w"], ["y"], window | {"pad_values": [123.5, 116.25, 103.75]}),
+            Node("conv", "conv_z", ["planes_s8", "w"], ["z"], dict(window)),
+        ],
+        ["picture", "planes"],
+        ["y", "z"],
+    )
+
+
+MODELS = {
+    "minimal": minimal,
+    "quantized": quantized,
+    "attributes": attributes,
+    "constants": constants,
+    "pictures": pictures,
+}
 
 
 def main() -> None:
