@@ -7,8 +7,8 @@
 // size K, group 4:        [K: j][ceil(in_rows / 4): g][rows: t][lanes][4: l]
 //     holds w[i][j] with i = 4g + l - t * stride where 0 <= i < K, else 0: input row 4g + l of the
 //     in_rows = (rows - 1) * stride + K rows that `rows` output rows need, as the weights of output row t.
-// Where lanes are 32 or 64, they are four vectors, of which vector i has channels 4i to 4i + 3 of every 16 of the block;
-// and 32 or fewer channels at the end of blocks of 64 are a block of 32.
+// Where lanes are 32 or 64, they are four vectors, of which vector i has channels 4i to 4i + 3 of every 16 of the
+// block; and 32 or fewer channels at the end of blocks of 64 are a block of 32.
 
 #include "kernels/dwconv_s8/dwconv_s8.h"
 

@@ -18,8 +18,8 @@ constexpr Kernel kKernels[] = {
 isize panel_stride(const Kernel& kernel, isize taps, isize k) { return (1 + taps * k) * kernel.nr; }
 
 /// Rows that are taken through all panels together: their lhs stays in L2 (512 KB shared by four cores on the smallest
-/// boards, 1 MB and more of its own on x86) while a panel is in L1, and the weights stream in once per block. Weights that
-/// are too many for L2 come from farther away than the lhs, so that fewer and larger blocks are better.
+/// boards, 1 MB and more of its own on x86) while a panel is in L1, and the weights stream in once per block. Weights
+/// that are too many for L2 come from farther away than the lhs, so that fewer and larger blocks are better.
 isize block_rows(const Kernel& kernel, isize n, isize taps, isize k) {
   const s64 near = s64{kernel.isa >= Isa::avx2 ? 256 : 96} << 10;
   const s64 row_bytes = std::max<s64>(1, s64{taps} * k * static_cast<s64>(sizeof(f32)));
