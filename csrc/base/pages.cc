@@ -11,7 +11,7 @@
 namespace whit {
 namespace {
 
-constexpr std::size_t kLeastBytes = 16 << 10;
+constexpr std::size_t kLeastBytes = 16 << 10, kMostBytes = 64 << 20;
 
 // Since Linux 5.14; older headers do not have it.
 constexpr int kPopulateWrite = 23;
@@ -24,7 +24,7 @@ std::uintptr_t page_bytes() {
 }  // namespace
 
 void populate_pages(std::byte* begin, std::size_t bytes) {
-  if (!begin || bytes < kLeastBytes) return;
+  if (!begin || bytes < kLeastBytes || bytes > kMostBytes) return;
   const std::uintptr_t page = page_bytes(), first = reinterpret_cast<std::uintptr_t>(begin) / page * page;
   const std::size_t length = reinterpret_cast<std::uintptr_t>(begin) + bytes - first;
 #if defined(__linux__)
