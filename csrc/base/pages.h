@@ -5,8 +5,8 @@
 namespace whit {
 
 /// Brings in the pages of fresh memory, whose contents stay undefined. All at once they cost a fraction of what a fault
-/// for each does, and the first inference does not pay. Nothing for memory too small to matter, nor for so much that the
-/// system may not have it: those pages come when they are used, if ever.
+/// for each does, and the first inference does not pay. Nothing for memory too small to matter, nor for so much that
+/// the system may not have it: those pages come when they are used, if ever.
 void populate_pages(std::byte* begin, std::size_t bytes);
 
 /// Lets the system have the whole pages of [begin, begin + bytes) back, a part of a read-only mapping of a file. What
