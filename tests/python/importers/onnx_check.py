@@ -77,8 +77,8 @@ def model(
 
 
 def run_onnx(proto: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What onnxruntime says; for an opset that it does not know yet, or of which it lacks an operator, of the same model
-    in the newest that it can run."""
+    """What onnxruntime says; for an opset that it does not know yet, or of which it lacks an operator, of the same
+    model in the newest that it can run."""
     names = [output.name for output in proto.graph.output]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
