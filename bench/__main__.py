@@ -71,8 +71,8 @@ def _interleaved(bench: Bench, todo: list[cases.Case], path: Path, merge: bool, 
     keep = (merge or bench.interrupted) and path.exists()
     everything = report.merged(report.load(path), rows) if keep else rows
     report.store(path, everything, about)
-    for table, drawn in _pictures(path.stem, everything).items():
-        (path.parent / f"{table}.svg").write_text(drawn)
+    for name, drawn in picture.of_tables(path.stem, everything).items():
+        (path.parent / f"{name}.svg").write_text(drawn)
 
 
 def _startup(bench: Bench, todo: list[cases.Case], path: Path, merge: bool, about: dict[str, Any]) -> None:
@@ -88,37 +88,8 @@ def _startup(bench: Bench, todo: list[cases.Case], path: Path, merge: bool, abou
     keep = (merge or bench.interrupted) and path.exists()
     everything = startup.merged(startup.load(path), rows) if keep else rows
     startup.store(path, everything, about)
-    for key in startup.TIMES:
-        groups = {}
-        for row in everything:
-            value = getattr(row, key)
-            if value:
-                low, high = row.spread[key]
-                groups[f"{row.contender} {row.variant}"] = {"": picture.Bar(value, low, high)}
-        if groups:
-            drawn = picture.bars(f"{everything[0].case}: {key.partition('_')[0]}", "ms", groups, [""])
-            (path.parent / f"{path.stem}-{key.partition('_')[0]}.svg").write_text(drawn)
-
-
-def _pictures(stem: str, rows: list[report.Row]) -> dict[str, str]:
-    """File name without ending -> SVG, one for each table in which somebody was timed."""
-    result = {}
-    for table, of_cases in report.tables(rows).items():
-        names = report.contenders_of([row for mine in of_cases.values() for row in mine])
-        groups: dict[str, dict[str, picture.Bar]] = {}
-        for case, mine in of_cases.items():
-            for name in names:
-                row = report.best(mine, name)
-                if row and row.median and row.min and row.max:
-                    scale = 1e6 if stem != "models" else 1e3
-                    bar = picture.Bar(row.median * scale, row.min * scale, row.max * scale)
-                    groups.setdefault(case, {})[name] = bar
-        if groups:
-            unit = "us" if stem != "models" else "ms"
-            label = "-".join(filter(None, (stem, table[1], f"{table[2]}t", table[0])))
-            title = f"{stem}, {report.title(table)}: {unit} of one inference, shorter is better"
-            result[label] = picture.bars(title, unit, groups, names)
-    return result
+    for name, drawn in picture.of_startup(path.stem, everything).items():
+        (path.parent / f"{name}.svg").write_text(drawn)
 
 
 def _line(row: report.Row) -> str:

@@ -22,15 +22,23 @@ _COLOURS = (
     ("#cc79a7", "#dd9cc0"),
     ("#5c5c5c", "#a8a8a8"),
     ("#d55e00", "#f08a4b"),
+    ("#7a5195", "#b28cc9"),
+    ("#8a7a00", "#d6c64d"),
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """One label and its bars, one value for each series; None where there is none."""
+    """One label and its bars.
+
+    Attributes:
+        values: one for each series; None where there is none.
+        ranges: (lowest, highest) of each series, drawn as a line across the end of the bar; may be left out.
+    """
 
     label: str
     values: Sequence[float | None]
+    ranges: Sequence[tuple[float, float] | None] = ()
 
 
 @dataclass(frozen=True)
@@ -63,13 +71,14 @@ def bar_chart(title: str, series: Sequence[str], panels: Sequence[Panel], note: 
         The text of an SVG file.
 
     Raises:
-        ValueError: a row has another number of values than there are series.
+        ValueError: a row has another number of values, or of ranges if any, than there are series.
     """
     shown = [panel for panel in panels if _values(panel)]
     for panel in shown:
         for row in panel.rows:
-            if len(row.values) != len(series):
-                raise ValueError(f"row {row.label!r} has {len(row.values)} values for {len(series)} series")
+            for what, given in (("values", row.values), ("ranges", row.ranges or row.values)):
+                if len(given) != len(series):
+                    raise ValueError(f"row {row.label!r} has {len(given)} {what} for {len(series)} series")
     labels = [row.label for panel in shown for row in panel.rows]
     left = min(_MARGIN + max((_text_width(label) for label in labels), default=0.0) + 8, _WIDTH / 2)
     parts = [_text(_MARGIN, 26, title, "title")]
@@ -87,7 +96,10 @@ def bar_chart(title: str, series: Sequence[str], panels: Sequence[Panel], note: 
 
 
 def _values(panel: Panel) -> list[float]:
-    return [value for row in panel.rows for value in row.values if _is_drawn(value, panel.log)]  # type: ignore[misc]
+    """Everything that an axis has to hold."""
+    values = [value for row in panel.rows for value in row.values]
+    values += [value for row in panel.rows for limits in row.ranges if limits for value in limits]
+    return [value for value in values if _is_drawn(value, panel.log)]  # type: ignore[misc]
 
 
 def _is_drawn(value: float | None, log: bool) -> bool:
@@ -119,7 +131,13 @@ def _panel(panel: Panel, left: float, top: float) -> tuple[list[str], float]:
                 f'<rect class="s{index % len(_COLOURS)}" x="{left:.1f}" y="{y}" width="{width:.1f}" '
                 f'height="{_BAR - 2}"/>'
             )
-            parts.append(_text(left + width + 4, y + _BAR - 3, _number(value), "value"))
+            end = left + width
+            limits = row.ranges[index] if row.ranges else None
+            if limits and all(_is_drawn(limit, panel.log) for limit in limits):
+                low_x, end = x(limits[0]), max(end, x(limits[1]))
+                middle = y + _BAR / 2 - 1
+                parts.append(f'<line class="range" x1="{low_x:.1f}" x2="{end:.1f}" y1="{middle}" y2="{middle}"/>')
+            parts.append(_text(end + 4, y + _BAR - 3, _number(value), "value"))
             y += _BAR
         y += _GAP
     grid = []
@@ -180,10 +198,11 @@ def _document(parts: Sequence[str], height: float) -> str:
     dark = "".join(f".s{index}{{fill:{colour}}}" for index, (_, colour) in enumerate(_COLOURS))
     style = (
         f"text{{font:{_FONT}px sans-serif;fill:#1a1a1a}}.page{{fill:#ffffff}}.grid{{stroke:#d8d8d8;stroke-width:1}}"
+        ".range{stroke:#1a1a1a;stroke-width:1}"
         ".title{font-size:17px;font-weight:bold}.panel{font-size:13px;font-weight:bold}"
         ".note,.tick,.value{fill:#595959}.tick,.value{font-size:10px}.tick{text-anchor:middle}.label{text-anchor:end}"
         f"{light}"
-        "@media(prefers-color-scheme:dark){text{fill:#e6e6e6}.page{fill:#161b22}.grid{stroke:#3d444d}"
+        "@media(prefers-color-scheme:dark){text{fill:#e6e6e6}.range{stroke:#e6e6e6}.page{fill:#161b22}.grid{stroke:#3d444d}"
         f".note,.tick,.value{{fill:#a0a8b0}}{dark}}}"
     )
     size = f'width="{_WIDTH}" height="{height:.0f}" viewBox="0 0 {_WIDTH} {height:.0f}"'

@@ -1,30 +1,64 @@
+"""What becomes a bar; how bars are drawn is the suite's."""
+
 from xml.etree import ElementTree
 
 import pytest
 
-from bench.picture import Bar, bars
+from bench import picture
+from bench.report import Row
+from bench.samples import Summary
+from bench.startup import Startup
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_pictures_are_well_formed_and_logarithmic():
-    groups = {"net <1>": {"whit": Bar(1, 0.9, 1.1), "a & b": Bar(10, 10, 10)}, "net 2": {"a & b": Bar(100, 90, 100)}}
-    root = ElementTree.fromstring(bars("speed <s8>", "ms", groups, ["whit", "a & b"]))
-    assert root.tag == f"{_SVG}svg"
-    texts = [text.text for text in root.iter(f"{_SVG}text")]
-    for wanted in ("speed <s8>", "net <1>", "net 2", "a & b", "whit", "0.1", "1", "10", "100", "ms"):
-        assert wanted in texts
-    drawn = [rect for rect in root.iter(f"{_SVG}rect") if rect.get("height") == "10" and rect.get("width") != "10"]
-    widths = [float(rect.get("width")) for rect in drawn]
-    assert len(widths) == 3
-    assert widths[1] / widths[0] == pytest.approx(2, abs=0.01)
-    assert widths[2] / widths[0] == pytest.approx(3, abs=0.01)
-    assert drawn[1].get("fill") == drawn[2].get("fill") != drawn[0].get("fill")
-    bottom = max(float(rect.get("y")) + float(rect.get("height")) for rect in drawn)
-    assert bottom < float(root.get("height"))
+def _row(case, contender, milliseconds, variant="s8", **rest):
+    row = Row(case, "s8", rest.pop("threads", 1), "", contender, variant, **rest)
+    if milliseconds:
+        row.set(Summary(milliseconds / 1e3, milliseconds / 2e3, milliseconds / 5e2, 25))
+    return row
 
 
-@pytest.mark.parametrize("groups", [{}, {"a": {"b": Bar(0, 0, 0)}}])
-def test_a_logarithm_needs_values_above_0(groups):
-    with pytest.raises(ValueError, match="above 0"):
-        bars("", "", groups, ["b"])
+def _drawn(svg):
+    root = ElementTree.fromstring(svg)
+    bars = [rect for rect in root.iter(f"{_SVG}rect") if rect.get("class", "").startswith("s") and rect.get("x")]
+    bars = [rect for rect in bars if rect.get("height") != "10"]  # not the legend
+    ranges = [line for line in root.iter(f"{_SVG}line") if line.get("class") == "range"]
+    return bars, ranges, [text.text for text in root.iter(f"{_SVG}text")]
+
+
+def test_one_picture_a_table_and_a_bar_for_the_best_variant_of_each():
+    rows = [
+        _row("net", "whit", 2),
+        _row("net", "other", 8, "slow"),
+        _row("net", "other", 4, "fast"),
+        _row("net", "third", None, error="no such operator"),
+        _row("net", "whit", 1, threads=2),
+    ]
+    drawn = picture.of_tables("models", rows)
+    assert set(drawn) == {"models-s8-1t", "models-s8-2t"}
+    bars, ranges, texts = _drawn(drawn["models-s8-1t"])
+    assert [bar.get("class") for bar in bars] == ["s0", "s1"]
+    assert len(ranges) == 2
+    assert {"whit", "other", "third", "net", "2", "4"} <= set(texts)
+    assert "8" not in texts
+
+
+@pytest.mark.parametrize(("stem", "value"), [("models", "2"), ("gemm", "2000")])
+def test_networks_in_milliseconds_layers_in_microseconds(stem, value):
+    (drawn,) = picture.of_tables(stem, [_row("a", "whit", 2)]).values()
+    assert value in _drawn(drawn)[2]
+
+
+def test_nobody_timed_no_picture():
+    assert picture.of_tables("models", [_row("net", "whit", None, error="x")]) == {}
+
+
+def test_startup_has_a_picture_for_each_time():
+    row = Startup("net", 1, "whit", "int8", import_ms=2.0, first_ms=5.0)
+    row.spread = {"import_ms": [1.5, 3.0], "first_ms": [4.0, 6.0]}
+    drawn = picture.of_startup("startup", [row])
+    assert set(drawn) == {"startup-import", "startup-first"}
+    bars, ranges, texts = _drawn(drawn["startup-first"])
+    assert len(bars) == len(ranges) == 1
+    assert "whit int8" in texts

@@ -106,3 +106,16 @@ def test_chart_of_two_machines():
     assert "B: b.json (Cortex-A76, neon)" in _texts(picture)
     assert not any(text.startswith("resnet18") for text in _texts(picture))
     assert _bars(picture)[0] == pytest.approx(2 * _bars(picture, 1)[0], abs=0.2)
+
+
+def test_a_range_is_a_line_over_its_bar_on_the_axis():
+    panel = Panel("p", "ms", [Row("a", [10.0], [(1.0, 100.0)]), Row("b", [10.0], [None])], log=True)
+    root = ElementTree.fromstring(bar_chart("t", ["s"], [panel]))
+    (line,) = (line for line in root.iter(f"{SVG}line") if line.get("class") == "range")
+    low, high = float(line.get("x1")), float(line.get("x2"))
+    (bar, _) = (rect for rect in root.iter(f"{SVG}rect") if rect.get("class") == "s0" and rect.get("height") != "10")
+    end = float(bar.get("x")) + float(bar.get("width"))
+    assert low == pytest.approx(float(bar.get("x")), abs=0.2)
+    assert end == pytest.approx((low + high) / 2, abs=0.2)
+    with pytest.raises(ValueError, match="ranges"):
+        bar_chart("t", ["s"], [Panel("p", "ms", [Row("a", [1.0], [None, None])])])
