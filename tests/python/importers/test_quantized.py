@@ -391,3 +391,14 @@ def test_models_of_the_static_quantizer(
     convolutions = [made for made in graph.nodes if made.op == "conv"]
     assert len(convolutions) == 3
     assert all(graph.producer(made.inputs[1]).op == "dequantize_linear" for made in convolutions)
+
+
+@pytest.mark.parametrize("op", ["BatchNormalization", "InstanceNormalization"])
+def test_parameters_of_a_normalisation_may_be_quantised(op: str) -> None:
+    channels, feeds = X.shape[1], {"x": X}
+    constants = {"q": steps((channels,), S8), "s": scalar(0.02), "z": scalar(0, S8), "b": normal(channels)}
+    inputs = "x g b"
+    if op == "BatchNormalization":
+        constants |= {"m": normal(channels), "v": normal(channels) ** 2}
+        inputs += " m v"
+    check([node("DequantizeLinear", "q s z", "g"), node(op, inputs)], feeds, constants)

@@ -376,6 +376,13 @@ class Context:
             return Weight(array, quantization)
         return None
 
+    def require_weight(self, value: ir.Value | None, what: str) -> np.ndarray:
+        """As f32, whether it is stored as that or quantised."""
+        weight = self.weight(value)
+        if weight is None:
+            raise Unsupported(f"its {what} is computed at run time; only a constant is supported")
+        return weight.real()
+
     def quantization_of(self, node: ir.Node) -> Quantization | None:
         """Scale and zero point of a QuantizeLinear or DequantizeLinear as written there; None if not constant."""
         scale = self.constant(node.inputs[1])

@@ -15,7 +15,7 @@ def _batch_normalization(context: Context, operation: Operation) -> str:
         operation.refuse_output(index, what)
     names = ("scale", "B", "mean", "var")
     parameters = [
-        context.require_constant(operation.input(index), name).astype(np.float64)
+        context.require_weight(operation.input(index), name).astype(np.float64)
         for index, name in enumerate(names, start=1)
     ]
     scale, bias, mean, variance = parameters
@@ -45,7 +45,7 @@ def _instance_normalization(context: Context, operation: Operation) -> str:
     )
     y = context.same("div", [centred, deviation])
     for index, op in ((1, "mul"), (2, "add")):
-        parameter = context.require_constant(operation.input(index), "scale and B")
+        parameter = context.require_weight(operation.input(index), "scale and B")
         y = context.same(op, [y, context.add_constant(op, parameter.reshape(-1, *[1] * len(axes)))])
     return y
 
