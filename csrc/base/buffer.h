@@ -2,10 +2,8 @@
 
 #include <cstdlib>
 #include <memory>
-#include <new>
 
 #include "base/pages.h"
-#include "base/types.h"
 
 namespace whit {
 
@@ -14,11 +12,7 @@ namespace whit {
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(std::size_t bytes) {
-    if (bytes == 0 || bytes > std::size_t{PTRDIFF_MAX} - kAlignment) return;
-    const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
-    bytes_ = data_ ? bytes : 0;
+  explicit AlignedBuffer(std::size_t bytes) : data_(allocate_aligned(bytes)), bytes_(data_ ? bytes : 0) {
     populate_pages(data_.get(), bytes_);
   }
   std::byte* data() const { return data_.get(); }

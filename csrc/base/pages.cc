@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 namespace whit {
 namespace {
 
+// On x86, and on ARM where pages have 4 KB.
+constexpr std::size_t kHugePageBytes = 2 << 20;
 constexpr std::size_t kLeastBytes = 16 << 10, kMostBytes = 64 << 20;
 
 // Since Linux 5.14; older headers do not have it.
@@ -22,6 +25,21 @@ std::uintptr_t page_bytes() {
 }
 
 }  // namespace
+
+std::byte* allocate_aligned(std::size_t bytes) {
+  const std::size_t alignment = bytes < kHugePageBytes ? kAlignment : kHugePageBytes;
+  if (bytes == 0 || bytes > std::size_t{PTRDIFF_MAX} - alignment) return nullptr;
+  const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+  auto* const memory = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
+#ifdef MADV_HUGEPAGE
+  if (memory && bytes >= kHugePageBytes) {
+    const int before = errno;
+    madvise(memory, bytes / kHugePageBytes * kHugePageBytes, MADV_HUGEPAGE);
+    errno = before;
+  }
+#endif
+  return memory;
+}
 
 void populate_pages(std::byte* begin, std::size_t bytes) {
   if (!begin || bytes < kLeastBytes || bytes > kMostBytes) return;

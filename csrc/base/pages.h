@@ -4,6 +4,12 @@
 
 namespace whit {
 
+/// Uninitialised memory on a 64-byte boundary, to be given to std::free. Null if there is none, if `bytes` is 0, or if
+/// it is more than an object may have (PTRDIFF_MAX). Where the system has huge pages, memory that fills some of them
+/// lies in them, so that reading all of it once in each inference does not miss the TLB; its end never takes a whole
+/// one.
+std::byte* allocate_aligned(std::size_t bytes);
+
 /// Brings in the pages of fresh memory, whose contents stay undefined. All at once they cost a fraction of what a fault
 /// for each does, and the first inference does not pay. Nothing for memory too small to matter, nor for so much that
 /// the system may not have it: those pages come when they are used, if ever.

@@ -224,16 +224,31 @@ class Planner {
 
 }  // namespace
 
+namespace {
+
+/// What packed weights take, about: most of the constants are packed, and panels that are not full add a little.
+std::size_t expected_packed_bytes(const Model& model) {
+  std::size_t total = 0;
+  for (const Tensor& tensor : model.tensors)
+    if (tensor.is_constant()) total += static_cast<std::size_t>(tensor.bytes);
+  return total + total / 8;
+}
+
+}  // namespace
+
+PreparedModel::PreparedModel(std::shared_ptr<const Model> model, IsaSet isa)
+    : model_(std::move(model)), isa_(isa), memory_(expected_packed_bytes(*model_)) {}
+
 std::size_t PreparedModel::packed_bytes() const {
   const std::lock_guard lock(mutex_);
   std::size_t total = 0;
-  for (const auto& [key, buffer] : buffers_) total += buffer.bytes();
+  for (const auto& [key, packed] : packed_) total += packed.bytes;
   return total;
 }
 
 std::size_t PreparedModel::packed_count() const {
   const std::lock_guard lock(mutex_);
-  return buffers_.size();
+  return packed_.size();
 }
 
 void PreparedModel::release_constants(const Node& node) const {
@@ -253,14 +268,19 @@ void PreparedModel::release_constants(const Node& node) const {
 const std::byte* PreparedModel::get(const Node& node, const std::string& key, std::size_t bytes,
                                     const std::function<bool(std::byte*)>& fill) {
   const std::string full_key = std::to_string(&node - model_->nodes.data()) + "/" + key;
-  std::map<std::string, AlignedBuffer> entry;  // made before the lock: nothing below may throw std::bad_alloc
+  std::map<std::string, Packed> entry;  // made before the lock: nothing that changes may throw std::bad_alloc
   entry.try_emplace(full_key);
   const std::lock_guard lock(mutex_);
-  if (const auto found = buffers_.find(full_key); found != buffers_.end()) return found->second.data();
-  AlignedBuffer fresh(bytes);
-  if (!fresh.data() || !fill(fresh.data())) return nullptr;
-  entry.begin()->second = std::move(fresh);
-  return buffers_.insert(entry.extract(entry.begin())).position->second.data();
+  if (const auto found = packed_.find(full_key); found != packed_.end()) return found->second.data;
+  std::byte* const fresh = memory_.allocate(bytes);
+  if (!fresh) return nullptr;
+  if (!fill(fresh)) {
+    memory_.undo();
+    return nullptr;
+  }
+  entry.begin()->second = {fresh, bytes};
+  packed_.insert(entry.extract(entry.begin()));
+  return fresh;
 }
 
 s64 Plan::tensor_bytes(const Model& model, int tensor) const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/slab.h"
 #include "ops/operator.h"
 
 namespace whit {
@@ -14,7 +15,7 @@ namespace whit {
 /// A model with the CPU it will run on. Owns the packed weights; shared by all its sessions.
 class PreparedModel final : public ops::WeightCache {
  public:
-  PreparedModel(std::shared_ptr<const Model> model, IsaSet isa) : model_(std::move(model)), isa_(isa) {}
+  PreparedModel(std::shared_ptr<const Model> model, IsaSet isa);
   const Model& model() const { return *model_; }
   IsaSet isa() const { return isa_; }
   /// Bytes of all packed weights made so far.
@@ -32,7 +33,12 @@ class PreparedModel final : public ops::WeightCache {
   std::shared_ptr<const Model> model_;
   IsaSet isa_;
   mutable std::mutex mutex_;
-  std::map<std::string, AlignedBuffer> buffers_;
+  struct Packed {
+    const std::byte* data;
+    std::size_t bytes;
+  };
+  std::map<std::string, Packed> packed_;
+  Slab memory_;  // of packed_
 };
 
 /// Where a tensor's bytes are while a session runs.

@@ -89,7 +89,8 @@ TEST_CASE("every allocation of tensors and weights may fail, and the next attemp
       REQUIRE(again.ok());
       CHECK(run(**again, {1, 12, 10, 4}) == wanted);
     }
-    CHECK(failures >= (weights == DType::s8 ? 16 : 10));  // 8 nodes pack weights; s8 ones are expanded before
+    // The arena and a chunk for all packed weights; 8 nodes pack some, and expand those of s8 before.
+    CHECK(failures >= (weights == DType::s8 ? 10 : 2));
   }
 }
 
