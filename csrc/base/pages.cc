@@ -14,6 +14,8 @@ namespace {
 
 // On x86, and on ARM where pages have 4 KB.
 constexpr std::size_t kHugePageBytes = 2 << 20;
+// Large enough for a huge page more at the peak to be little beside the rest.
+constexpr std::size_t kLeastHuge = 16 << 20;
 constexpr std::size_t kLeastBytes = 16 << 10, kMostBytes = 64 << 20;
 
 // Since Linux 5.14; older headers do not have it.
@@ -27,12 +29,12 @@ std::uintptr_t page_bytes() {
 }  // namespace
 
 std::byte* allocate_aligned(std::size_t bytes) {
-  const std::size_t alignment = bytes < kHugePageBytes ? kAlignment : kHugePageBytes;
+  const std::size_t alignment = bytes < kLeastHuge ? kAlignment : kHugePageBytes;
   if (bytes == 0 || bytes > std::size_t{PTRDIFF_MAX} - alignment) return nullptr;
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   auto* const memory = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
 #ifdef MADV_HUGEPAGE
-  if (memory && bytes >= kHugePageBytes) {
+  if (memory && bytes >= kLeastHuge) {
     const int before = errno;
     madvise(memory, bytes / kHugePageBytes * kHugePageBytes, MADV_HUGEPAGE);
     errno = before;

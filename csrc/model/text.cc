@@ -48,8 +48,8 @@ class JsonChecker {
     return false;
   }
   void skip_space() {
-    while (!left_.empty() && std::string_view(" \t\r\n").find(left_.front()) != std::string_view::npos)
-      left_.remove_prefix(1);
+    const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+    while (!left_.empty() && is_space(left_.front())) left_.remove_prefix(1);
   }
   bool take(char wanted) {
     if (left_.empty() || left_.front() != wanted) return false;
