@@ -7,7 +7,9 @@ words around them are written by hand and stay.
 from __future__ import annotations
 
 import json
+import math
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ DOCUMENT = machine.ROOT / "docs" / "PERFORMANCE.md"
 
 def main() -> int:
     """Returns an exit code."""
-    document = DOCUMENT.read_text()
+    document = insert(DOCUMENT.read_text(), "summary", summary(RESULTS))
     for name, write in _PARTS.items():
         path = RESULTS / f"{name}.json"
         if not path.exists():
@@ -30,6 +32,36 @@ def main() -> int:
         document = insert(document, name, write(path))
     DOCUMENT.write_text(document)
     return 0
+
+
+def summary(results: Path) -> str:
+    """A line for each kind of work, from what is stored: how whit compares, and where it compares worst."""
+    lines = ["| | cases | best other / whit, geometric mean | least |", "|---|--:|--:|---|"]
+    for name, write in _PARTS.items():
+        path = results / f"{name}.json"
+        if write is not _interleaved or not path.exists():
+            continue
+        for table, of_cases in report.tables(report.load(path)).items():
+            kinds: dict[str, dict[str, float]] = {}
+            for case, rows in of_cases.items():
+                if factor := report.ratio(rows):
+                    kinds.setdefault(_kind(name, case), {})[case] = factor
+            for kind, factors in kinds.items():
+                mean = math.exp(statistics.fmean(map(math.log, factors.values())))
+                worst = min(factors, key=factors.__getitem__)
+                where = f" ({worst})" if len(factors) > 1 else ""
+                title = f"{kind}, {report.title(table)}"
+                lines.append(f"| {title} | {len(factors)} | {mean:.2f} | {factors[worst]:.2f}{where} |")
+    return "\n".join(lines)
+
+
+def _kind(command: str, case: str) -> str:
+    if command == "models":
+        return "whole models"
+    word = case.split()[0]
+    return {"gemm": "matrix products", "gemv": "matrix-vector products", "call": "call of a layer of 1x16x16"}.get(
+        word, "depthwise convolutions" if word.startswith("dw") else "other convolutions"
+    )
 
 
 def insert(document: str, name: str, text: str) -> str:
