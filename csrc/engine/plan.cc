@@ -36,6 +36,13 @@ struct Storage {
   bool handed_out = false;  // an output: its bytes must survive to the end
 };
 
+// What a concat puts together without copying: where in its result a tensor lies.
+struct Part {
+  int whole = -1;  // the concat's result, or -1
+  s64 offset = 0;  // bytes
+  isize row_stride = 0;
+};
+
 class Planner {
  public:
   Planner(PreparedModel& prepared, const std::vector<int>& observe, int threads)
@@ -44,6 +51,8 @@ class Planner {
     plan_->outputs = model_.outputs;
     plan_->outputs.insert(plan_->outputs.end(), observe.begin(), observe.end());
     storage_of_.assign(model_.tensors.size(), -1);
+    offset_.assign(model_.tensors.size(), 0);
+    part_of_.resize(model_.tensors.size());
     last_use_.assign(model_.tensors.size(), -1);
     is_output_.assign(model_.tensors.size(), false);
     for (int tensor : plan_->outputs) is_output_[at(tensor)] = true;
@@ -53,6 +62,9 @@ class Planner {
     WHIT_RETURN_IF_ERROR(set_known_shapes(input_shapes));
     find_last_uses();
     add_sources();
+    for (const Node& node : model_.nodes) WHIT_RETURN_IF_ERROR(infer(node));
+    for (const Node& node : model_.nodes)
+      if (node.op == Op::concat) find_parts(node);
     for (std::size_t i = 0; i < model_.nodes.size(); ++i) WHIT_RETURN_IF_ERROR(add_node(static_cast<int>(i)));
     WHIT_RETURN_IF_ERROR(place());
     return std::move(plan_);
@@ -76,9 +88,14 @@ class Planner {
   }
 
   void find_last_uses() {
-    for (std::size_t i = 0; i < model_.nodes.size(); ++i)
+    producer_.assign(model_.tensors.size(), -1);
+    readers_.assign(model_.tensors.size(), 0);
+    for (std::size_t i = 0; i < model_.nodes.size(); ++i) {
       for (int input : model_.nodes[i].inputs)
-        if (input >= 0) last_use_[at(input)] = static_cast<int>(i);
+        if (input >= 0) last_use_[at(input)] = static_cast<int>(i), ++readers_[at(input)];
+      for (int output : model_.nodes[i].outputs)
+        if (output >= 0) producer_[at(output)] = static_cast<int>(i);
+    }
   }
 
   int add_storage(Placement::Kind kind, int index, s64 bytes, int node) {
@@ -110,29 +127,42 @@ class Planner {
     return index < 0 ? ops::TensorInfo{} : ops::TensorInfo{&tensor(index), plan_->shapes[at(index)]};
   }
 
-  Status add_node(int position) {
-    const Node& node = model_.nodes[at(position)];
-    std::vector<ops::TensorInfo> inputs, outputs;
+  Status infer(const Node& node) {
+    std::vector<ops::TensorInfo> inputs;
     for (int input : node.inputs) inputs.push_back(info(input));
     WHIT_RETURN_IF_ERROR(ops::check_compiled(node));
-    std::unique_ptr<ops::Operator> op = ops::make_operator(node);
+    operators_.push_back(ops::make_operator(node));
     std::vector<Shape> shapes(node.outputs.size());
-    WHIT_RETURN_IF_ERROR(op->infer(node, inputs, shapes));
+    WHIT_RETURN_IF_ERROR(operators_.back()->infer(node, inputs, shapes));
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
-      if (node.outputs[i] < 0) {
-        outputs.push_back({});
-        continue;
-      }
+      if (node.outputs[i] < 0) continue;
       WHIT_RETURN_IF_ERROR(check_size(model_, node.outputs[i], shapes[i]).in("node '" + node.name + "'"));
       WHIT_RETURN_IF_ERROR(check_declared(node, node.outputs[i], shapes[i]));
       plan_->shapes[at(node.outputs[i])] = shapes[i];
-      outputs.push_back(info(node.outputs[i]));
     }
+    return {};
+  }
+
+  Status add_node(int position) {
+    const Node& node = model_.nodes[at(position)];
+    std::vector<ops::TensorInfo> inputs, outputs;
+    const bool is_concat = node.op == Op::concat && node.outputs[0] >= 0;
+    bool all_in_place = is_concat;
+    for (int input : node.inputs) {
+      inputs.push_back(info(input));
+      inputs.back().is_in_place = is_concat && part_of_[at(input)].whole == node.outputs[0];
+      all_in_place = all_in_place && inputs.back().is_in_place;
+    }
+    for (int output : node.outputs) {
+      outputs.push_back(info(output));
+      if (output >= 0) outputs.back().row_stride = part_of_[at(output)].row_stride;
+    }
+    std::unique_ptr<ops::Operator> op = std::move(operators_[at(position)]);
     const std::size_t packed_before = prepared_.packed_count();
     WHIT_RETURN_IF_ERROR(op->prepare({node, inputs, outputs, prepared_.isa(), threads_, prepared_}));
     if (prepared_.packed_count() != packed_before) prepared_.release_constants(node);
     store_outputs(node, *op, position);
-    if (op->is_view()) return {};
+    if (op->is_view() || all_in_place) return {};
     PlannedNode planned{&node, std::move(op)};
     if (planned.op->scratch_bytes() > 0) {
       scratch_.emplace_back(plan_->nodes.size(), add_storage(Placement::Kind::arena, -1,
@@ -140,6 +170,31 @@ class Planner {
     }
     plan_->nodes.push_back(std::move(planned));
     return {};
+  }
+
+  /// Chooses which inputs of a concat are computed right where it would copy them to: those that follow each other in
+  /// memory, and rows that lie between others' where nobody else reads them and their operator can leave room.
+  void find_parts(const Node& concat) {
+    const int whole = concat.outputs[0];
+    if (whole < 0) return;
+    const Shape& shape = plan_->shapes[at(whole)];
+    const s64 bits = dtype_bits(tensor(whole).dtype);
+    const int axis = *ops::normalize_axis(concat, concat.attributes.integer("axis"), shape.rank());
+    const bool is_flat = shape.elements(0, axis) == 1;
+    if (bits % 8 != 0 || (!is_flat && axis != shape.rank() - 1)) return;
+    s64 offset = 0;
+    for (int input : concat.inputs) {
+      const s64 begin = offset;
+      offset += plan_->shapes[at(input)].elements(axis, shape.rank()) * bits / 8;
+      const int producer = producer_[at(input)];
+      if (producer < 0 || is_output_[at(input)] || part_of_[at(input)].whole >= 0) continue;
+      if (std::count(concat.inputs.begin(), concat.inputs.end(), input) > 1) continue;
+      if (is_flat) {
+        part_of_[at(input)] = {whole, begin, 0};
+      } else if (readers_[at(input)] == 1 && operators_[at(producer)]->can_stride_rows()) {
+        part_of_[at(input)] = {whole, begin, static_cast<isize>(shape[axis])};
+      }
+    }
   }
 
   Status check_declared(const Node& node, int index, const Shape& shape) const {
@@ -155,25 +210,45 @@ class Planner {
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       const int output = node.outputs[i];
       if (output < 0) continue;
-      int storage = -1;
-      if (i == 0 && op.is_view()) storage = storage_of_[at(node.inputs[0])];
-      if (i == 0 && storage < 0 && op.in_place_input() >= 0)
-        storage = reusable(node, op.in_place_input(), output, position);
-      if (storage < 0) storage = add_storage(Placement::Kind::arena, -1, plan_->tensor_bytes(model_, output), position);
-      put(output, storage);
+      int shared = -1;  // an input whose bytes are the output's
+      if (i == 0 && op.is_view()) {
+        shared = node.inputs[0];
+        part_of_[at(output)] = {};
+      } else if (i == 0 && op.in_place_input() >= 0 && part_of_[at(output)].whole < 0) {
+        const int input = node.inputs[at(op.in_place_input())];
+        if (is_reusable(node, op.in_place_input(), output, position)) shared = input;
+      }
+      if (shared < 0) {
+        store(output, position);
+      } else {
+        offset_[at(output)] = offset_[at(shared)];
+        put(output, storage_of_[at(shared)]);
+      }
     }
   }
 
-  // The storage of input `which`, if nobody needs its bytes after this node; else -1.
-  int reusable(const Node& node, int which, int output, int position) const {
+  /// Memory of its own, or inside that of what it is a part of.
+  void store(int tensor, int position) {
+    if (storage_of_[at(tensor)] >= 0) return;  // one of its parts was computed before
+    const Part& part = part_of_[at(tensor)];
+    if (part.whole < 0)
+      return put(tensor, add_storage(Placement::Kind::arena, -1, plan_->tensor_bytes(model_, tensor), position));
+    store(part.whole, position);
+    offset_[at(tensor)] = offset_[at(part.whole)] + part.offset;
+    put(tensor, storage_of_[at(part.whole)]);
+  }
+
+  /// True if nobody needs the bytes of input `which` after this node, and they are as many as the output's.
+  bool is_reusable(const Node& node, int which, int output, int position) const {
     const int input = node.inputs[at(which)];
     const int storage = storage_of_[at(input)];
     const Storage& s = storages_[at(storage)];
-    if (s.placement.kind != Placement::Kind::arena || s.handed_out || s.last > position) return -1;
-    if (s.bytes != plan_->tensor_bytes(model_, output)) return -1;
+    if (s.placement.kind != Placement::Kind::arena || s.handed_out || s.last > position) return false;
+    if (s.bytes != plan_->tensor_bytes(model_, output)) return false;
     for (std::size_t i = 0; i < node.inputs.size(); ++i)
-      if (static_cast<int>(i) != which && node.inputs[i] >= 0 && storage_of_[at(node.inputs[i])] == storage) return -1;
-    return storage;
+      if (static_cast<int>(i) != which && node.inputs[i] >= 0 && storage_of_[at(node.inputs[i])] == storage)
+        return false;
+    return true;
   }
 
   // Outputs live in the caller's buffers where they can; what shares memory with an input, a constant or another output
@@ -181,7 +256,8 @@ class Planner {
   Status place() {
     for (std::size_t i = 0; i < plan_->outputs.size(); ++i) {
       Storage& storage = storages_[at(storage_of_[at(plan_->outputs[i])])];
-      if (storage.placement.kind == Placement::Kind::arena) {
+      const bool is_all = storage.bytes == plan_->tensor_bytes(model_, plan_->outputs[i]);
+      if (storage.placement.kind == Placement::Kind::arena && is_all) {
         storage.placement.kind = Placement::Kind::output;
         storage.placement.index = static_cast<int>(i);
       } else {
@@ -204,8 +280,11 @@ class Planner {
                    static_cast<long long>(plan_->arena_bytes));
     for (std::size_t i = 0; i < blocks.size(); ++i) owners[i]->placement.offset = blocks[i].offset;
     plan_->placement.resize(model_.tensors.size());
-    for (std::size_t i = 0; i < model_.tensors.size(); ++i)
-      if (storage_of_[i] >= 0) plan_->placement[i] = storages_[at(storage_of_[i])].placement;
+    for (std::size_t i = 0; i < model_.tensors.size(); ++i) {
+      if (storage_of_[i] < 0) continue;
+      plan_->placement[i] = storages_[at(storage_of_[i])].placement;
+      plan_->placement[i].offset += offset_[i];
+    }
     for (const auto& [node, storage] : scratch_)
       plan_->nodes[node].scratch_offset = storages_[at(storage)].placement.offset;
     return {};
@@ -216,9 +295,15 @@ class Planner {
   int threads_;
   std::unique_ptr<Plan> plan_;
   std::vector<Storage> storages_;
-  std::vector<int> storage_of_;                       // per tensor
-  std::vector<int> last_use_;                         // per tensor: the last node that reads it
-  std::vector<bool> is_output_;                       // per tensor
+  std::vector<std::unique_ptr<ops::Operator>> operators_;  // per node, until it is planned
+  // Per tensor:
+  std::vector<int> storage_of_;
+  std::vector<s64> offset_;  // in its storage
+  std::vector<Part> part_of_;
+  std::vector<int> last_use_;  // the last node that reads it
+  std::vector<int> producer_;  // the node that computes it, or -1
+  std::vector<int> readers_;   // how often nodes read it
+  std::vector<bool> is_output_;
   std::vector<std::pair<std::size_t, int>> scratch_;  // (planned node, storage)
 };
 

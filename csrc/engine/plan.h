@@ -48,11 +48,11 @@ struct Placement {
     constant,  ///< the data of the model's tensor `index`
     input,     ///< the caller's input buffer `index`
     output,    ///< the caller's output buffer `index`
-    arena,     ///< at `offset` of the session's arena
+    arena,     ///< the session's arena
   };
   Kind kind = Kind::none;
   int index = -1;
-  s64 offset = 0;
+  s64 offset = 0;  ///< bytes from the beginning of that
 };
 
 struct PlannedNode {
@@ -65,7 +65,7 @@ struct PlannedNode {
 struct Plan {
   std::vector<Shape> shapes;         ///< per tensor
   std::vector<Placement> placement;  ///< per tensor
-  std::vector<PlannedNode> nodes;    ///< in the order of execution; views are left out
+  std::vector<PlannedNode> nodes;    ///< in the order of execution; without views and concats that copy nothing
   std::vector<int> outputs;          ///< tensors in the order of the caller's output buffers
   std::vector<int> copied_outputs;   ///< positions in `outputs` whose bytes are copied after the run
   s64 arena_bytes = 0;

@@ -107,7 +107,8 @@ Session::Program Session::compile(const Plan& plan, std::byte* arena) const {
       case Placement::Kind::arena: return arena + placement.offset;
       case Placement::Kind::input:
       case Placement::Kind::output:
-        program.patches.push_back({input, output, placement.kind == Placement::Kind::output, index});
+        program.patches.push_back(
+            {input, output, placement.kind == Placement::Kind::output, index, static_cast<isize>(placement.offset)});
         return nullptr;
     }
     return nullptr;
@@ -133,9 +134,9 @@ Session::Program Session::compile(const Plan& plan, std::byte* arena) const {
 void Session::run(std::span<const std::byte* const> inputs, std::span<std::byte* const> outputs, std::span<u64> times) {
   for (const Program::Patch& patch : program_.patches) {
     if (patch.output) {
-      *patch.output = outputs[patch.index];
+      *patch.output = outputs[patch.index] + patch.offset;
     } else {
-      *patch.input = patch.is_callers_output ? outputs[patch.index] : inputs[patch.index];
+      *patch.input = (patch.is_callers_output ? outputs[patch.index] : inputs[patch.index]) + patch.offset;
     }
   }
   const auto run = [this](const Program::Call& call) {

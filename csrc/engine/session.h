@@ -54,6 +54,7 @@ class Session {
       std::byte** output;
       bool is_callers_output;  ///< buffer `index` of outputs, else of inputs
       std::size_t index;
+      isize offset;  ///< bytes from the buffer's beginning
     };
     /// An output whose bytes lie elsewhere.
     struct Copy {

@@ -34,10 +34,14 @@ class Concat final : public Operator {
     const Shape& out = context.outputs[0].shape;
     outer_ = out.elements(0, axis_);
     out_stride_ = out.elements(axis_, out.rank()) * element_bytes(context.outputs[0]);
-    run_bytes_.clear();
-    for (const TensorInfo& input : context.inputs) {
+    copies_.clear();
+    isize offset = 0;
+    for (std::size_t i = 0; i < context.inputs.size(); ++i) {
+      const TensorInfo& input = context.inputs[i];
       WHIT_RETURN_IF_ERROR(check_movement(context.node, input, context.outputs[0]));
-      run_bytes_.push_back(input.shape.elements(axis_, out.rank()) * element_bytes(input));
+      const isize run_bytes = input.shape.elements(axis_, out.rank()) * element_bytes(input);
+      if (!input.is_in_place) copies_.push_back({i, offset, run_bytes});
+      offset += run_bytes;
     }
     kernel_ = "copy_rows";
     return {};
@@ -47,29 +51,33 @@ class Concat final : public Operator {
     if (outer_ == 1) return run_flat(context);
     context.pool.parallel_for(outer_, movement_grain(out_stride_), [&](isize begin, isize end, int) {
       std::byte* out = context.outputs[0] + begin * out_stride_;
-      for (std::size_t i = 0; i < run_bytes_.size(); ++i) {
-        copy::rows(context.inputs[i] + begin * run_bytes_[i], run_bytes_[i], out, out_stride_, run_bytes_[i],
-                   end - begin);
-        out += run_bytes_[i];
+      for (const Copy& copy : copies_) {
+        copy::rows(context.inputs[copy.input] + begin * copy.bytes, copy.bytes, out + copy.offset, out_stride_,
+                   copy.bytes, end - begin);
       }
     });
   }
 
  private:
+  /// `bytes` of each outer index.
+  struct Copy {
+    std::size_t input;
+    isize offset, bytes;
+  };
+
   /// One after the other, each split over the threads.
   void run_flat(const RunContext& context) const {
-    std::byte* out = context.outputs[0];
-    for (std::size_t i = 0; i < run_bytes_.size(); ++i) {
-      context.pool.parallel_for(run_bytes_[i], movement_grain(1), [&](isize begin, isize end, int) {
-        copy::rows(context.inputs[i] + begin, 0, out + begin, 0, end - begin, 1);
+    for (const Copy& copy : copies_) {
+      std::byte* out = context.outputs[0] + copy.offset;
+      context.pool.parallel_for(copy.bytes, movement_grain(1), [&](isize begin, isize end, int) {
+        copy::rows(context.inputs[copy.input] + begin, 0, out + begin, 0, end - begin, 1);
       });
-      out += run_bytes_[i];
     }
   }
 
   int axis_ = 0;
   isize outer_ = 0, out_stride_ = 0;
-  std::vector<isize> run_bytes_;
+  std::vector<Copy> copies_;  // of what does not lie there already
 };
 
 }  // namespace

@@ -18,7 +18,8 @@ template <class Product>
 class TypedGemm final : public GemmBody {
  public:
   Status prepare(const PrepareContext& context, isize m, isize n, isize k) override {
-    m_ = m, n_ = n, k_ = k;
+    m_ = m, k_ = k, residual_stride_ = n;
+    out_stride_ = context.outputs[0].row_stride ? context.outputs[0].row_stride : n;
     out_element_bytes_ = dtype_bits(context.outputs[0].dtype()) / 8;
     WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
     return product_.prepare(context, m, 0, n, 1, k);
@@ -27,14 +28,14 @@ class TypedGemm final : public GemmBody {
   void run(const RunContext& context) const override {
     const auto* x = reinterpret_cast<const typename Product::Element*>(context.inputs[0]);
     const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
-    product_.run({x, k_, nullptr, nullptr}, m_, epilogue_, residual, n_, context.outputs[0], out_element_bytes_, n_,
-                 context.pool, nullptr);
+    product_.run({x, k_, nullptr, nullptr}, m_, epilogue_, residual, residual_stride_, context.outputs[0],
+                 out_element_bytes_, out_stride_, context.pool, nullptr);
   }
 
  private:
   PackedProduct<Product> product_;
   typename Product::EpilogueParams epilogue_;
-  isize m_ = 0, n_ = 0, k_ = 0, out_element_bytes_ = 0;
+  isize m_ = 0, k_ = 0, residual_stride_ = 0, out_stride_ = 0, out_element_bytes_ = 0;
 };
 
 class Gemm final : public Operator {
@@ -51,6 +52,8 @@ class Gemm final : public Operator {
     WHIT_RETURN_IF_ERROR(check_constant_bias(node, inputs, n_));
     return check_residual_shape(node, inputs, outputs[0]);
   }
+
+  bool can_stride_rows() const override { return true; }
 
   Status prepare(const PrepareContext& context) override {
     if (context.inputs[0].dtype() == DType::s8)

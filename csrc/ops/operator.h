@@ -21,6 +21,8 @@ namespace whit::ops {
 struct TensorInfo {
   const Tensor* tensor = nullptr;  ///< dtype, quantisation, name; null for an absent optional tensor
   Shape shape;
+  isize row_stride = 0;      ///< of an output of an operator that can_stride_rows; else 0, as where rows are adjacent
+  bool is_in_place = false;  ///< an input of concat lies where it would be copied to
   bool present() const { return tensor != nullptr; }
   DType dtype() const { return tensor->dtype; }
   const Quantization& quantization() const { return tensor->quantization; }
@@ -64,6 +66,10 @@ class Operator {
   /// Fills the shapes of the outputs from the inputs' shapes and the attributes. Checks every attribute value and
   /// every relation of shapes: nothing after this may go out of bounds, whatever the file says.
   virtual Status infer(const Node& node, std::span<const TensorInfo> inputs, std::span<Shape> outputs) = 0;
+
+  /// After infer: true if output 0 may have other bytes between its rows (all axes but the last): row_stride elements
+  /// from one to the next, if that is not 0.
+  virtual bool can_stride_rows() const { return false; }
 
   /// Checks dtypes and quantisation (an unsupported combination is Code::unsupported), chooses a kernel, packs weights.
   virtual Status prepare(const PrepareContext& context) = 0;

@@ -1,0 +1,123 @@
+// concat: what is computed in its place, what is copied, and that both give the same bytes.
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "engine/model_builder.h"
+
+namespace whit {
+namespace {
+
+using namespace whit::test;
+using V = std::vector<s64>;
+
+struct Run {
+  std::vector<std::vector<f32>> outputs;
+  std::size_t nodes;
+};
+
+/// The model's outputs, then those observed; observed tensors are never computed inside another.
+Run run(const std::shared_ptr<PreparedModel>& model, const std::vector<int>& observe, int threads) {
+  const auto made = Session::make(model, threads, observe);
+  REQUIRE_MESSAGE(made.ok(), made.status().message());
+  Session& session = **made;
+  std::vector<Shape> shapes;
+  std::vector<std::vector<f32>> inputs;
+  std::vector<const std::byte*> in;
+  for (int input : model->model().inputs) {
+    shapes.push_back(model->model().tensors[static_cast<std::size_t>(input)].shape);
+    inputs.emplace_back(static_cast<std::size_t>(shapes.back().elements()));
+    for (std::size_t i = 0; i < inputs.back().size(); ++i) inputs.back()[i] = static_cast<f32>(i % 23) / 16 - 0.6f;
+    in.push_back(reinterpret_cast<const std::byte*>(inputs.back().data()));
+  }
+  const Status status = session.prepare(shapes);
+  REQUIRE_MESSAGE(status.ok(), status.message());
+  Run result{{}, session.plan()->nodes.size()};
+  std::vector<std::byte*> out;
+  for (int tensor : session.plan()->outputs) {
+    const s64 bytes = session.plan()->tensor_bytes(model->model(), tensor);
+    result.outputs.emplace_back(static_cast<std::size_t>(bytes) / sizeof(f32), std::nanf(""));
+    out.push_back(reinterpret_cast<std::byte*>(result.outputs.back().data()));
+  }
+  session.run(in, out);
+  session.run(in, out);  // nothing of the first run may matter
+  return result;
+}
+
+/// Runs with the parts computed in place and, since they are observed, copied; `dropped` nodes are not run in the first
+/// case.
+void check_same(ModelBuilder& b, int output, const std::vector<int>& parts, std::size_t dropped) {
+  const auto model = b.finish({output});
+  REQUIRE(model);
+  const Run copied = run(model, parts, 1);
+  for (int threads : {1, 3}) {
+    const Run in_place = run(model, {}, threads);
+    CHECK(in_place.nodes + dropped == copied.nodes);
+    CHECK(in_place.outputs[0] == copied.outputs[0]);
+  }
+}
+
+TEST_CASE("parts that follow each other in memory are computed in their place, whatever computes them") {
+  for (bool is_output : {true, false}) {
+    ModelBuilder b;
+    const int x = b.input({3, 7}), y = b.input({2, 7});
+    const int p = b.node(Op::exp, {x}, 2), q = b.node(Op::neg, {y}, 2);
+    const int r = b.node(Op::transpose, {b.node(Op::reshape, {x}, 2, {{"shape", V{7, 3}}})}, 2, {{"perm", V{1, 0}}});
+    const int z = b.node(Op::concat, {p, q, r}, 2, {{"axis", s64{0}}});
+    check_same(b, is_output ? z : b.node(Op::exp, {z}, 2), {p, q, r}, 1);
+  }
+}
+
+TEST_CASE("a part may be read before and after the concat") {
+  ModelBuilder b;
+  const int x = b.input({3, 7});
+  const int p = b.node(Op::exp, {x}, 2), q = b.node(Op::neg, {p}, 2);  // q could be computed in place of p
+  const int z = b.node(Op::concat, {p, q}, 2, {{"axis", s64{0}}});
+  const int w = b.node(Op::reduce_sum, {z}, 2, {{"axes", V{0}}, {"keepdims", s64{1}}});
+  check_same(b, b.node(Op::add, {b.node(Op::add, {q, w}, 2), p}, 2), {p, q}, 1);
+}
+
+TEST_CASE("an input, a constant, a view and a tensor that comes twice are copied") {
+  ModelBuilder b;
+  const int x = b.input({3, 7}), c = b.constant({2, 7});
+  const int p = b.node(Op::exp, {x}, 2), twice = b.node(Op::neg, {x}, 2);
+  const int view = b.node(Op::reshape, {b.node(Op::abs, {x}, 2)}, 2, {{"shape", V{3, 7}}});
+  const int z = b.node(Op::concat, {twice, x, c, p, view, twice}, 2, {{"axis", s64{0}}});
+  check_same(b, z, {p}, 0);
+}
+
+TEST_CASE("a concat inside another") {
+  ModelBuilder b;
+  const int x = b.input({3, 7});
+  const int p = b.node(Op::exp, {x}, 2), q = b.node(Op::neg, {x}, 2), r = b.node(Op::abs, {x}, 2);
+  const int inner = b.node(Op::concat, {q, r}, 2, {{"axis", s64{0}}});
+  const int outer = b.node(Op::concat, {p, inner, b.node(Op::exp, {inner}, 2)}, 2, {{"axis", s64{0}}});
+  check_same(b, outer, {p, q, r, inner}, 2);
+}
+
+TEST_CASE("the rows of products lie between each other's") {
+  ModelBuilder b;
+  const int x = b.input({50, 24});
+  const int p = b.node(Op::gemm, {x, b.constant({40, 24})}, 2), q = b.node(Op::exp, {x}, 2);
+  const int r = b.node(Op::gemm, {x, b.constant({9, 24})}, 2);
+  const int z = b.node(Op::concat, {p, q, r}, 2, {{"axis", s64{-1}}});
+  check_same(b, z, {p, q, r}, 0);  // q is copied, so the concat still runs
+  ModelBuilder all;
+  const int a = all.input({50, 24});
+  const int d = all.node(Op::gemm, {a, all.constant({40, 24})}, 2),
+            e = all.node(Op::gemm, {a, all.constant({9, 24})}, 2);
+  check_same(all, all.node(Op::concat, {d, e}, 2, {{"axis", s64{1}}}), {d, e}, 1);
+}
+
+TEST_CASE("rows that somebody else reads stay together") {
+  ModelBuilder b;
+  const int x = b.input({50, 24});
+  const int p = b.node(Op::gemm, {x, b.constant({40, 24})}, 2), q = b.node(Op::gemm, {p, b.constant({9, 40})}, 2);
+  check_same(b, b.node(Op::concat, {p, q}, 2, {{"axis", s64{1}}}), {p, q}, 0);
+}
+
+}  // namespace
+}  // namespace whit
