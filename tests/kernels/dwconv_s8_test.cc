@@ -37,6 +37,8 @@ struct Case {
   s32 bias = 100000;  ///< biases are within [-bias, bias]
   bool dead = false;  ///< a few channels have the bias of a dead one, far outside or at the edge of what taps can move
   bool odd = false;   ///< an s8 output with an odd zero point and no clamp
+  isize stride = 0;   ///< elements from pixel to pixel of the output, 0 = any
+  f32 low = 1, high = 0;  ///< if low <= high: the clamp of an s8 output whose zero point is within [-100, 100]
 };
 
 /// A convolution of an in_h x in_w image padded all around by `pad`.
@@ -73,10 +75,15 @@ class Fixture {
         zero_point_(static_cast<s32>(random_.integer(-128, 127))),
         epilogue_(test::make_epilogue(random_, c.output, c.residual, c.activation, c.scales, g_.out_h * g_.out_w,
                                       g_.channels, 5500 * std::sqrt(static_cast<f64>(g_.kernel_h * g_.kernel_w)))),
-        expected_(new_output()) {
+        expected_(with_stride().new_output()) {
     if (c.relu) {
       epilogue_.spec.clamp_min = 0;
       epilogue_.spec.clamp_max = static_cast<f32>(random_.integer(0, 127 - epilogue_.spec.zero_point));
+    }
+    if (c.low <= c.high) {
+      epilogue_.spec.zero_point = static_cast<s32>(random_.integer(-100, 100));
+      epilogue_.spec.clamp_min = c.low;
+      epilogue_.spec.clamp_max = c.high;
     }
     if (c.odd) {
       epilogue_.spec.zero_point |= 1;
@@ -122,6 +129,11 @@ class Fixture {
   }
 
  private:
+  const Fixture& with_stride() {
+    if (c_.stride) epilogue_.out_stride = c_.stride;
+    return *this;
+  }
+
   void fill() {
     const s8 in = c_.fill == Fill::maximum ? 127 : -128;
     const s8 weight = c_.fill == Fill::minimum ? -127 : 127;
@@ -240,6 +252,55 @@ TEST_CASE("every kernel: every width and height, with and without padding") {
           check(kernel, any_case(geometry(smallest + 2, in_w, 9, size, stride, pad), ++seed));
         for (isize in_h = smallest; in_h < smallest + 9; ++in_h)
           check(kernel, any_case(geometry(in_h, smallest + 3, 17, size, stride, pad), ++seed));
+      }
+    }
+  });
+}
+
+TEST_CASE("every kernel: narrow images of whole blocks of channels and parts of them") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 2000;
+    for (const auto& [size, stride] : sizes(kernel)) {
+      for (const isize channels : {20, 32, 34, 36, 64, 96, 100, 101}) {
+        for (const isize pad : {size / 2, size - 1}) {
+          const isize smallest = std::max<isize>(1, size - 2 * pad);
+          for (isize in_w = smallest; in_w < smallest + 9; ++in_w) {
+            Case c = any_case(geometry(smallest + in_w % 3, in_w, channels, size, stride, pad), ++seed);
+            c.relu = c.output == EpilogueS8::Output::s8 && in_w % 2;
+            check(kernel, c);
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("every kernel: pixels of the output side by side and with a gap that stays as it is") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 2500;
+    for (const auto& [size, stride] : sizes(kernel)) {
+      for (const auto& [channels, out_stride] :
+           {std::pair<isize, isize>{32, 32}, {28, 32}, {32, 64}, {64, 64}, {60, 64}, {96, 96}, {92, 96}}) {
+        check(kernel, {.geometry = geometry(size + 2, size + 9, channels, size, stride, size / 2),
+                       .output = EpilogueS8::Output::s8,
+                       .seed = ++seed,
+                       .relu = seed % 2 == 0,
+                       .stride = out_stride});
+      }
+    }
+  });
+}
+
+TEST_CASE("every kernel: relu with bounds that no short cut has") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    for (const auto& [size, stride] : sizes(kernel)) {
+      for (const auto& [low, high] : {std::pair<f32, f32>{0, 0}, {0, 1}, {1, 9}, {5, 5}, {-1, 0}, {-3, -1}, {0, 6}}) {
+        Case c{.geometry = geometry(size + 3, size + 5, 40, size, stride, size / 2),
+               .output = EpilogueS8::Output::s8,
+               .bias = 20000};
+        c.low = low;
+        c.high = high;
+        for (c.seed = 1; c.seed < 4; ++c.seed) check(kernel, c);
       }
     }
   });

@@ -9,14 +9,24 @@ namespace whit {
 namespace {
 
 struct Wide : Channels32 {
-  WHIT_INLINE static Bytes load(const s8* p, int count) { return _mm256_xor_si256(load_bytes(p, count), zero()); }
+  WHIT_INLINE static Bytes load(const s8* p, int count, Bytes zero) {
+    return _mm256_xor_si256(load_bytes(p, count), zero);
+  }
   using Channels32::load;
   WHIT_INLINE static Bytes zero() { return _mm256_set1_epi8(static_cast<char>(128)); }
   WHIT_INLINE static Int dot4(Int acc, Bytes x, const s8* w) {
-    return _mm256_dpbusd_avx_epi32(acc, x, load_operand(w));
+    __asm__ volatile("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "m"(*reinterpret_cast<const Bytes*>(w)));
+    return acc;
   }
 };
-using Half = Wide;
+
+constexpr int kBlockChannels = 32;
+struct ForChannels {
+  template <class Body>
+  WHIT_INLINE static void choose(int, Body body) {
+    body.template operator()<Wide>();
+  }
+};
 
 }  // namespace
 }  // namespace whit
@@ -26,16 +36,16 @@ using Half = Wide;
 namespace whit::dwconv_s8 {
 
 void dwconv_s8_3x3s1_avxvnni(const Args& args, isize row_begin, isize row_end) {
-  Square<3, 1, 2>::run(args, row_begin, row_end);
+  Tiles<3, 1, 2, 1>::run(args, row_begin, row_end);
 }
 void dwconv_s8_3x3s2_avxvnni(const Args& args, isize row_begin, isize row_end) {
-  Square<3, 2, 1>::run(args, row_begin, row_end);
+  Tiles<3, 2, 1, 2>::run(args, row_begin, row_end);
 }
 void dwconv_s8_5x5s1_avxvnni(const Args& args, isize row_begin, isize row_end) {
-  Square<5, 1, 2>::run(args, row_begin, row_end);
+  Tiles<5, 1, 2, 1>::run(args, row_begin, row_end);
 }
 void dwconv_s8_5x5s2_avxvnni(const Args& args, isize row_begin, isize row_end) {
-  Square<5, 2, 2>::run(args, row_begin, row_end);
+  Tiles<5, 2, 1, 2>::run(args, row_begin, row_end);
 }
 void dwconv_s8_any_avxvnni(const Args& args, isize row_begin, isize row_end) { Any::run(args, row_begin, row_end); }
 

@@ -2,13 +2,14 @@
 // 32 channels of s8 in registers of 256 bits, for interleaved.h. Include a file that defines Vector before; load(),
 // zero() and dot4(), in which instruction sets differ, are missing.
 
+#include "kernels/simd_s8/epilogue.h"
 #include "kernels/simd_s8/partial.h"
 
 namespace whit {
 namespace {
 
 struct Channels32 {
-  static constexpr int kChannels = 32, kAccumulators = 8;
+  static constexpr int kChannels = 32, kAccumulators = 8, kPixels = 1;
   using Bytes = __m256i;
   using Int = __m256i;
   using Float = __m256;
@@ -20,6 +21,7 @@ struct Channels32 {
     return _mm256_set_m128i(count > 16 ? load_first_16(p + 16, count - 16) : _mm_setzero_si128(),
                             load_first_16(p, count));
   }
+  WHIT_INLINE static void keep(Bytes& x) { __asm__("" : "+x"(x)); }
   WHIT_INLINE static void unpack(const Bytes (&taps)[4], Bytes (&vectors)[4]) {
     const Bytes low01 = _mm256_unpacklo_epi8(taps[0], taps[1]), high01 = _mm256_unpackhi_epi8(taps[0], taps[1]);
     const Bytes low23 = _mm256_unpacklo_epi8(taps[2], taps[3]), high23 = _mm256_unpackhi_epi8(taps[2], taps[3]);
@@ -39,15 +41,22 @@ struct Channels32 {
   WHIT_INLINE static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   WHIT_INLINE static Int round(Float x) { return _mm256_cvtps_epi32(x); }
   struct Narrowing {
-    Bytes zero_point, minimum, maximum;
+    WHIT_INLINE Narrowing(const Epilogue& to)
+        : zero_point(_mm256_set1_epi16(static_cast<s16>(to.spec.zero_point))),
+          minimum(_mm256_set1_epi8(to.minimum)),
+          maximum(_mm256_set1_epi8(to.maximum)),
+          relu_zero_point(_mm256_set1_epi8(static_cast<s8>(to.spec.zero_point))),
+          relu_maximum(_mm256_sub_epi8(maximum, relu_zero_point)) {}
+    Bytes zero_point, minimum, maximum, relu_zero_point, relu_maximum;
   };
-  WHIT_INLINE static Narrowing narrowing(s32 zero_point, s8 minimum, s8 maximum) {
-    return {_mm256_set1_epi16(static_cast<s16>(zero_point)), _mm256_set1_epi8(minimum), _mm256_set1_epi8(maximum)};
-  }
   WHIT_INLINE static Bytes narrow(const Int (&x)[4], const Narrowing& to) {
     const Int low = _mm256_adds_epi16(_mm256_packs_epi32(x[0], x[1]), to.zero_point);
     const Int high = _mm256_adds_epi16(_mm256_packs_epi32(x[2], x[3]), to.zero_point);
     return _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(low, high), to.minimum), to.maximum);
+  }
+  WHIT_INLINE static Bytes narrow_relu(const Int (&x)[4], const Narrowing& to) {
+    const Int bytes = _mm256_packus_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3]));
+    return _mm256_add_epi8(_mm256_min_epu8(bytes, to.relu_maximum), to.relu_zero_point);
   }
   WHIT_INLINE static void store(s8* p, Bytes x, int count) {
     if (count == kChannels) return _mm256_storeu_si256((__m256i*)p, x);

@@ -5,13 +5,14 @@
 
 #include "base/checked.h"
 #include "kernels/dwconv_s8/kernel.h"
+#include "kernels/dwconv_s8/quads.h"
 
 namespace whit::dwconv_s8 {
 namespace {
 
 constexpr Kernel kKernels[] = {
-#define DWCONV_S8_KERNEL(isa, function, size, stride, rows, lanes, group, lhs_offset) \
-  {Isa::isa, #function, function, size, stride, rows, lanes, group, lhs_offset},
+#define DWCONV_S8_KERNEL(isa, function, size, stride, rows, columns, lanes, group, lhs_offset) \
+  {Isa::isa, #function, function, size, stride, rows, columns, lanes, group, lhs_offset},
 #include "kernels/dwconv_s8/kernels.inc"
 #undef DWCONV_S8_KERNEL
 };
@@ -21,15 +22,13 @@ bool serves(const Kernel& kernel, const Geometry& g) {
                               g.stride_w == kernel.stride && g.dilation_h == 1 && g.dilation_w == 1);
 }
 
-bool by_columns(const Kernel& kernel) { return kernel.size > 0 && kernel.group > 1; }
+bool has_quads(const Kernel& kernel) { return kernel.size > 0 && kernel.group > 1; }
 
-isize row_groups(const Kernel& kernel) {
-  return ceil_div((kernel.rows - 1) * kernel.stride + kernel.size, kernel.group);
-}
+Quads quads_of(const Kernel& kernel) { return make_quads(kernel.size, kernel.stride, kernel.rows, kernel.columns); }
 
 /// Vectors of weights in a block.
 isize block_vectors(const Kernel& kernel, isize taps) {
-  return by_columns(kernel) ? kernel.size * row_groups(kernel) * kernel.rows : ceil_div(taps, kernel.group);
+  return has_quads(kernel) ? quads_of(kernel).products() : ceil_div(taps, kernel.group);
 }
 
 isize lane_bytes(const Kernel& kernel, isize taps) {
@@ -50,19 +49,17 @@ isize lane_of(isize lanes, isize channel) {
 template <class Place>
 void for_each_weight(const Kernel& kernel, isize taps, isize lanes, Place place) {
   const isize vector = lanes * kernel.group;
-  if (!by_columns(kernel)) {
+  if (!has_quads(kernel)) {
     for (isize tap = 0; tap < taps; ++tap) place(tap, tap / kernel.group * vector + tap % kernel.group);
     return;
   }
-  for (isize j = 0; j < kernel.size; ++j) {
-    for (isize t = 0; t < kernel.rows; ++t) {
-      for (isize i = 0; i < kernel.size; ++i) {
-        const isize row = i + t * kernel.stride;
-        const isize index = (j * row_groups(kernel) + row / kernel.group) * kernel.rows + t;
-        place(i * kernel.size + j, index * vector + row % kernel.group);
-      }
-    }
-  }
+  const Quads quads = quads_of(kernel);
+  isize first = 0;
+  quads.for_each([&](int period, int quad, int t, int p) {
+    for (int l = 0; l < 4; ++l)
+      if (const int tap = quads.tap(period, quad, l, t, p); tap >= 0) place(tap, first + l);
+    first += vector;
+  });
 }
 
 }  // namespace

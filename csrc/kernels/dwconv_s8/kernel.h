@@ -4,9 +4,8 @@
 //     s32 bias[lanes]                                less (lhs_zero_point + lhs_offset) * sum of the channel
 //     s8 weights                                     in one of two orders
 // any size, or group 1:   [ceil(taps / group)][lanes][group], taps in the order (i, j), padded with zeros
-// size K, group 4:        [K: j][ceil(in_rows / 4): g][rows: t][lanes][4: l]
-//     holds w[i][j] with i = 4g + l - t * stride where 0 <= i < K, else 0: input row 4g + l of the
-//     in_rows = (rows - 1) * stride + K rows that `rows` output rows need, as the weights of output row t.
+// otherwise:              a vector [lanes][4] for each dot product of make_quads(size, stride, rows, columns), in the
+//                         order of its for_each()
 // Where lanes are 32 or 64, they are four vectors, of which vector i has channels 4i to 4i + 3 of every 16 of the
 // block; and 32 or fewer channels at the end of blocks of 64 are a block of 32.
 
@@ -21,10 +20,10 @@ struct Kernel {
   Isa isa;
   const char* name;
   Function* function;
-  int size, stride, rows, lanes, group, lhs_offset;
+  int size, stride, rows, columns, lanes, group, lhs_offset;
 };
 
-#define DWCONV_S8_KERNEL(isa, function, size, stride, rows, lanes, group, lhs_offset) Function function;
+#define DWCONV_S8_KERNEL(isa, function, size, stride, rows, columns, lanes, group, lhs_offset) Function function;
 #include "kernels/dwconv_s8/kernels.inc"
 #undef DWCONV_S8_KERNEL
 
