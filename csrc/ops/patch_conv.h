@@ -70,6 +70,8 @@ class Patches {
         copy<1, 3>(source, count, step, down, out);
       } else if (run_ == row_ && pieces_ == 1) {
         copy<1, 0>(source, count, step, down, out);
+      } else if (run_ == row_ && pieces_ == 2) {
+        copy<2, 0>(source, count, step, down, out);
       } else {
         copy<0, 0>(source, count, step, down, out);
       }
@@ -79,17 +81,21 @@ class Patches {
   }
 
   /// `count` pixels whose patches lie inside of the image, in pieces of kSlack bytes: no call, no loop over bytes. What
-  /// is written too much is overwritten by what follows. RowPieces 1: a row of the kernel is one piece; 0: any. Rows:
-  /// of the kernel; 0: any.
+  /// is written too much is overwritten by what follows. RowPieces: of a row of the kernel that is one run; 0: any,
+  /// also of several runs. Rows: of the kernel; 0: any.
   template <int RowPieces, int Rows>
   void copy(const Element* x, isize count, isize step, isize down, Element* out) const {
     // Copies, since a store of bytes might change members.
     const isize kernel_h = Rows ? Rows : g_.kernel_h, row = row_, run = run_, pieces = pieces_, stride = stride_;
     const isize right = g_.dilation_w * g_.in_channels;
     for (isize i = 0; i < count; ++i, x += step, out += stride) {
-      if constexpr (RowPieces == 1) {
+      if constexpr (RowPieces > 0) {
 #pragma GCC unroll 4
-        for (isize y = 0; y < kernel_h; ++y) put(out + y * row, x + y * down);
+        for (isize y = 0; y < kernel_h; ++y) {
+#pragma GCC unroll 2
+          for (isize piece = 0; piece < RowPieces; ++piece)
+            put(out + y * row + piece * kPiece, x + y * down + piece * kPiece);
+        }
       } else {
         const Element* from = x;
         Element* to = out;
@@ -191,13 +197,14 @@ class PatchConv final : public ConvBody {
             g_.out_pixels(), mac_grain(group.tile_rows(), work), [&](isize begin, isize end, int thread) {
               auto* block = reinterpret_cast<Element*>(context.scratch + thread * scratch_per_thread_);
               for (isize row = begin; row < end; row += block_) {
-                const isize count = std::min(block_, end - row), at = (image * g_.out_pixels() + row) * channels;
+                const isize count = std::min(block_, end - row), at = image * g_.out_pixels() + row;
                 const isize channel = i * (g_.in_channels / g_.group);
                 patches.gather(image_begin + channel, image_begin + image_in, padding_.data() + channel, row, count,
                                block);
                 group.run_rows({block, stride_, nullptr, nullptr}, count, epilogue_,
-                               residual ? residual + at * static_cast<isize>(sizeof(Element)) : nullptr, channels,
-                               context.outputs[0] + at * out_element_bytes_, out_element_bytes_, channels);
+                               residual ? residual + at * channels * static_cast<isize>(sizeof(Element)) : nullptr,
+                               channels, context.outputs[0] + at * g_.out_stride * out_element_bytes_,
+                               out_element_bytes_, g_.out_stride);
               }
             });
       }

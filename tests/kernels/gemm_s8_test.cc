@@ -117,6 +117,12 @@ class Fixture {
     compute();
   }
 
+  void rescale_residual(f32 scale) {
+    epilogue_.spec.residual_scale = scale;
+    acc_.clear();
+    compute();
+  }
+
   f64 expected_value(isize m, isize n) const {
     return test::reference_epilogue(epilogue_.spec, acc_[static_cast<std::size_t>(m * c_.n + n)], m, n);
   }
@@ -232,7 +238,7 @@ TEST_CASE("every kernel: every tail of rows, columns and k") {
 TEST_CASE("every kernel: few k, and any number of rows that follow each other") {
   test::for_each_kernel(kernels(), [](const Kernel& kernel) {
     u64 seed = 900;
-    for (const isize k : {8, 16, 24, 32, 40}) {
+    for (const isize k : {8, 13, 16, 24, 27, 32, 40, 63, 64, 65}) {
       for (isize m = 1; m <= 3 * kernel.mr; ++m) {
         check(kernel, {.m = m,
                        .n = 2 * kernel.nr + 3,
@@ -365,7 +371,7 @@ TEST_CASE("every kernel: every epilogue") {
       for (const bool residual : {false, true}) {
         for (const Activation activation : {Activation::clamp, Activation::hard_swish}) {
           for (const ScaleKind scales : {ScaleKind::usual, ScaleKind::ties, ScaleKind::special}) {
-            for (const isize m : {isize{1}, isize{kernel.mr}, isize{2 * kernel.mr + 1}}) {
+            for (const isize m : {isize{1}, isize{kernel.mr}, isize{2 * kernel.mr}, isize{2 * kernel.mr + 1}}) {
               for (const isize n :
                    {isize{3}, isize{kernel.nr}, isize{kernel.nr + kernel.nr / 2}, isize{2 * kernel.nr - 1}}) {
                 check(kernel, {.m = m,
@@ -393,7 +399,7 @@ TEST_CASE("every kernel: accumulators and outputs of every size") {
     u64 seed = 7000;
     for (const bool residual : {false, true}) {
       for (const Fill fill : {Fill::random, Fill::minimum, Fill::maximum, Fill::opposite}) {
-        Fixture fixture({.m = kernel.mr + 1,
+        Fixture fixture({.m = 2 * kernel.mr,
                          .n = n,
                          .taps = 1,
                          .k = k,
@@ -414,6 +420,25 @@ TEST_CASE("every kernel: accumulators and outputs of every size") {
   });
 }
 
+TEST_CASE("every kernel: residuals of every scale") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    for (const isize k : {24, 100}) {
+      Fixture fixture({.m = 2 * kernel.mr,
+                       .n = kernel.nr + kernel.nr / 2,
+                       .taps = 1,
+                       .k = k,
+                       .output = EpilogueS8::Output::s8,
+                       .residual = true,
+                       .seed = static_cast<u64>(9000 + k)});
+      for (const f32 scale : {0.0f, -0.7f, 1.0f, 255.0f, 256.0f, -0x1p24f, 0x1p24f, 0x1p120f, -0x1p120f, 1e-40f}) {
+        INFO("k ", k, " scale ", scale);
+        fixture.rescale_residual(scale);
+        CHECK(fixture.result(kernel) == fixture.expected());
+      }
+    }
+  });
+}
+
 // Where a kernel may leave the clamp and the zero point to rounding and narrowing, or a column that is never positive
 // to the clamp, and just beyond.
 TEST_CASE("every kernel: biases of every size, and outputs with and without a clamp") {
@@ -429,7 +454,7 @@ TEST_CASE("every kernel: biases of every size, and outputs with and without a cl
   test::for_each_kernel(kernels(), [&](const Kernel& kernel) {
     for (const bool residual : {false, true}) {
       for (const isize k : {1, 16, 24, 32, 40, 255, 300}) {
-        Fixture fixture({.m = kernel.mr + 1,
+        Fixture fixture({.m = 2 * kernel.mr,
                          .n = kernel.nr + kernel.nr / 2,
                          .taps = 1,
                          .k = k,

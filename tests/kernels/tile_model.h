@@ -3,17 +3,11 @@
 // sums are tested on CPUs without AMX. After Intel's Architecture Instruction Set Extensions, "Intel AMX Instruction
 // Set Reference"; what would fault there stops the program here.
 
-#pragma GCC diagnostic push
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+
+#include "kernels/simd_s8/avx512.h"
 
 namespace tile_model {
 namespace {

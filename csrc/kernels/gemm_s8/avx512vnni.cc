@@ -11,23 +11,48 @@ struct Dot {
   using Int = Vector::Int;
   static constexpr int kRows = 12, kColumnVectors = 2;
 
-  WHIT_INLINE static Int dot4(Int acc, Int w, Int x) { return _mm512_dpbusd_epi32(acc, w, x); }
+  WHIT_INLINE static Int dot4(Int acc, Int u, Int s) { return _mm512_dpbusd_epi32(acc, u, s); }
 
+  static void sum_rows(const Args& args, isize m, isize rows, s32* sums) {
+    args.lhs.offsets ? sum_rows<true>(args, m, rows, sums) : sum_rows<false>(args, m, rows, sums);
+  }
+
+  static void copy_rows(const Args& args, isize m, isize rows, isize stride, s8* out) {
+    const __m256i sign = _mm256_set1_epi8(static_cast<char>(128));
+    const s8* row = args.lhs.base + m * args.lhs.row_stride;
+    const isize whole = stride - 32;
+    const __mmask32 rest = ~__mmask32{0} >> (stride - args.k);
+    for (; rows > 0; --rows, row += args.lhs.row_stride, out += stride) {
+      for (isize k = 0; k < whole; k += 32)
+        _mm256_storeu_si256((__m256i*)(out + k), _mm256_xor_si256(_mm256_loadu_si256((const __m256i*)(row + k)), sign));
+      _mm256_storeu_si256((__m256i*)(out + whole), _mm256_xor_si256(_mm256_maskz_loadu_epi8(rest, row + whole), sign));
+    }
+  }
+
+ private:
   /// Four rows to a vector reduction.
+  template <bool kIndirect>
   static void sum_rows(const Args& args, isize m, isize rows, s32* sums) {
     const Int factor = _mm512_set1_epi8(static_cast<char>(128));
-    const isize rest = args.k % 64, whole = args.k - rest;
+    const isize rest = args.k % 64, whole = args.k - rest, stride = args.lhs.row_stride;
     const __mmask64 rest_mask = (__mmask64{1} << rest) - 1;
-    for (isize row = 0; row < rows; row += 4) {
+    const s8* first = args.lhs.base + m * stride;
+    for (isize row = 0; row < rows; row += 4, first += 4 * stride) {
       Int sum[4];
-      WHIT_UNROLL for (int r = 0; r < 4; ++r) {
-        sum[r] = _mm512_setzero_si512();
-        if (row + r >= rows) continue;
-        for (isize t = 0; t < args.taps; ++t) {
-          const s8* lhs = lhs_values(args, m + row + r, t);
-          for (isize k = 0; k < whole; k += 64)
-            sum[r] = _mm512_dpbusd_epi32(sum[r], factor, _mm512_loadu_si512(lhs + k));
-          if (rest) sum[r] = _mm512_dpbusd_epi32(sum[r], factor, _mm512_maskz_loadu_epi8(rest_mask, lhs + whole));
+      WHIT_UNROLL for (int r = 0; r < 4; ++r) sum[r] = _mm512_setzero_si512();
+      for (isize t = 0; t < (kIndirect ? args.taps : 1); ++t) {
+        const s8* lhs[4];
+        WHIT_UNROLL for (int r = 0; r < 4; ++r) {
+          const isize at = row + r < rows ? r : rows - 1 - row;
+          lhs[r] = kIndirect ? lhs_values(args, m + row + at, t) : first + at * stride;
+        }
+        for (isize k = 0; k < whole; k += 64) {
+          WHIT_UNROLL for (int r = 0; r < 4; ++r) sum[r] =
+              _mm512_dpbusd_epi32(sum[r], factor, _mm512_loadu_si512(lhs[r] + k));
+        }
+        if (rest) {
+          WHIT_UNROLL for (int r = 0; r < 4; ++r) sum[r] =
+              _mm512_dpbusd_epi32(sum[r], factor, _mm512_maskz_loadu_epi8(rest_mask, lhs[r] + whole));
         }
       }
       const Int low = Vector::add(_mm512_unpacklo_epi32(sum[0], sum[1]), _mm512_unpackhi_epi32(sum[0], sum[1]));

@@ -95,6 +95,40 @@ void pack_tap(isize kr, const s8* source, isize k, u8 offset, isize step, u8* gr
   }
 }
 
+/// Four columns of groups of 4, `count` values of each, a multiple of 16: transposes of 4 x 4 groups.
+void pack_four(const s8* source, isize column_step, isize count, u8 offset, isize step, u8* group) {
+  using Bytes = u8 [[gnu::vector_size(16)]];
+  using Groups = u32 [[gnu::vector_size(16)]];
+  const auto load = [&](isize at) {
+    Bytes bytes;
+    std::memcpy(&bytes, source + at, sizeof bytes);
+    return reinterpret_cast<Groups>(bytes + offset);
+  };
+  for (isize k = 0; k < count; k += 16, group += 4 * step) {
+    const Groups a = load(k), b = load(k + column_step), c = load(k + 2 * column_step), d = load(k + 3 * column_step);
+    const Groups ab[] = {__builtin_shufflevector(a, b, 0, 4, 1, 5), __builtin_shufflevector(a, b, 2, 6, 3, 7)};
+    const Groups cd[] = {__builtin_shufflevector(c, d, 0, 4, 1, 5), __builtin_shufflevector(c, d, 2, 6, 3, 7)};
+    for (isize i = 0; i < 2; ++i) {
+      const Groups even = __builtin_shufflevector(ab[i], cd[i], 0, 1, 4, 5);
+      const Groups odd = __builtin_shufflevector(ab[i], cd[i], 2, 3, 6, 7);
+      std::memcpy(group + 2 * i * step, &even, sizeof even);
+      std::memcpy(group + (2 * i + 1) * step, &odd, sizeof odd);
+    }
+  }
+}
+
+/// One tap of `columns` columns, which begin `column_step` values apart.
+void pack_columns(isize kr, const s8* source, isize column_step, isize columns, isize k, u8 offset, isize step,
+                  u8* group) {
+  const isize fours = kr == 4 ? columns / 4 * 4 : 0, whole = k / 16 * 16;
+  for (isize column = 0; column < fours; column += 4)
+    pack_four(source + column * column_step, column_step, whole, offset, step, group + column * kr);
+  for (isize column = 0; column < columns; ++column) {
+    const isize done = column < fours ? whole : 0;
+    pack_tap(kr, source + column * column_step + done, k - done, offset, step, group + done / kr * step + column * kr);
+  }
+}
+
 /// The sum of values, wrapping, and of their magnitudes; in pieces whose sums fit in s16, of which a vector has most.
 void sum_column(const s8* values, isize count, u32* sum, s64* magnitude) {
   constexpr isize kPiece = 240;
@@ -125,11 +159,13 @@ void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, st
   f32* reach = reinterpret_cast<f32*>(mild + mild_size);
   std::fill_n(mild, mild_size, u8{0});
   std::fill_n(reach, nr, 0.0f);
+  const u8 offset = static_cast<u8>(kernel.rhs_offset);
+  for (isize t = 0; t < rhs.taps; ++t) {
+    const s8* source = rhs.values + (n * rhs.taps + t) * rhs.k;
+    pack_columns(kr, source, rhs.taps * rhs.k, columns, rhs.k, offset, nr * kr, values + t * groups * nr * kr);
+  }
   for (isize column = 0; column < columns; ++column) {
     const s8* source = rhs.values + (n + column) * rhs.taps * rhs.k;
-    for (isize t = 0; t < rhs.taps; ++t)
-      pack_tap(kr, source + t * rhs.k, rhs.k, static_cast<u8>(kernel.rhs_offset), nr * kr,
-               values + (t * groups * nr + column) * kr);
     u32 sum;
     s64 magnitude;
     sum_column(source, rhs.taps * rhs.k, &sum, &magnitude);
@@ -200,6 +236,7 @@ void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin
 
 void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isize n_begin, isize n_end) {
   if (m_begin >= m_end || n_begin >= n_end) return;
+  if (m_end - m_begin <= kernel.mr) return kernel.function(args, m_begin, m_end - m_begin, n_begin, n_end);
   const isize tiles = block_tiles(kernel, n_end - n_begin, args.taps, args.k);
   const isize all = ceil_div(m_end - m_begin, kernel.mr), blocks = ceil_div(all, tiles);
   for (isize i = 0; i < blocks; ++i) {

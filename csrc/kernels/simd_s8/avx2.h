@@ -38,9 +38,32 @@ struct Vector {
     const Int low = _mm256_adds_epi16(_mm256_packs_epi32(x[0], x[1]), offset);
     const Int high = _mm256_adds_epi16(_mm256_packs_epi32(x[2], x[3]), offset);
     const Int bytes = _mm256_max_epi8(_mm256_packs_epi16(low, high), _mm256_set1_epi8(minimum));
-    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    return _mm256_permutevar8x32_epi32(bytes, order());
   }
-  WHIT_INLINE static Bytes at_most(Bytes x, s8 maximum) { return _mm256_min_epi8(x, _mm256_set1_epi8(maximum)); }
+  /// What narrow() and narrow_u8() need, in vectors.
+  struct Narrowing {
+    Int zero_point, minimum, maximum;
+  };
+  WHIT_INLINE static Narrowing narrowing(s32 zero_point, s8 minimum, s8 maximum) {
+    return {_mm256_set1_epi16(static_cast<s16>(zero_point)), _mm256_set1_epi8(minimum), _mm256_set1_epi8(maximum)};
+  }
+  /// The same with a maximum.
+  WHIT_INLINE static Bytes narrow(const Int (&x)[4], const Narrowing& to) {
+    const Int low = _mm256_adds_epi16(_mm256_packs_epi32(x[0], x[1]), to.zero_point);
+    const Int high = _mm256_adds_epi16(_mm256_packs_epi32(x[2], x[3]), to.zero_point);
+    const Int bytes = _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(low, high), to.minimum), to.maximum);
+    return _mm256_permutevar8x32_epi32(bytes, order());
+  }
+  /// The same for minimum == zero_point <= maximum.
+  WHIT_INLINE static Narrowing narrowing_u8(s32 zero_point, s8 maximum) {
+    return {_mm256_set1_epi8(static_cast<char>(zero_point)), _mm256_setzero_si256(),
+            _mm256_set1_epi8(static_cast<char>(maximum - zero_point))};
+  }
+  WHIT_INLINE static Bytes narrow_u8(const Int (&x)[4], const Narrowing& to) {
+    const Int bytes = _mm256_packus_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3]));
+    const Int within = _mm256_add_epi8(_mm256_min_epu8(bytes, to.maximum), to.zero_point);
+    return _mm256_permutevar8x32_epi32(within, order());
+  }
   /// The first `count` bytes of x[i] after narrow().
   WHIT_INLINE static void store_part(s8* p, Bytes bytes, int i, int count) {
     const __m128i pair = i < 2 ? _mm256_castsi256_si128(bytes) : _mm256_extracti128_si256(bytes, 1);
@@ -61,6 +84,7 @@ struct Vector {
   WHIT_INLINE static Float broadcast(f32 x) { return _mm256_set1_ps(x); }
   WHIT_INLINE static Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
   WHIT_INLINE static Int sub(Int a, Int b) { return _mm256_sub_epi32(a, b); }
+  WHIT_INLINE static Int exclusive_or(Int a, Int b) { return _mm256_xor_si256(a, b); }
   WHIT_INLINE static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
   WHIT_INLINE static Float sub(Float a, Float b) { return _mm256_sub_ps(a, b); }
   WHIT_INLINE static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
@@ -91,6 +115,8 @@ struct Vector {
   WHIT_INLINE static void settle(Int& x) { __asm__("" : "+x"(x)); }
 
  private:
+  /// Back from where the instructions that narrow put their operands.
+  WHIT_INLINE static Int order() { return _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7); }
   WHIT_INLINE static __m256i mask(int count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }

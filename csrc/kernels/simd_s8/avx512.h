@@ -46,10 +46,32 @@ struct Vector {
     const Int low = _mm512_adds_epi16(_mm512_packs_epi32(x[0], x[1]), offset);
     const Int high = _mm512_adds_epi16(_mm512_packs_epi32(x[2], x[3]), offset);
     const Int bytes = _mm512_max_epi8(_mm512_packs_epi16(low, high), _mm512_set1_epi8(minimum));
-    const Int order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    return _mm512_permutexvar_epi32(order, bytes);
+    return _mm512_permutexvar_epi32(order(), bytes);
   }
-  WHIT_INLINE static Bytes at_most(Bytes x, s8 maximum) { return _mm512_min_epi8(x, _mm512_set1_epi8(maximum)); }
+  /// What narrow() and narrow_u8() need, in vectors.
+  struct Narrowing {
+    Int zero_point, minimum, maximum;
+  };
+  WHIT_INLINE static Narrowing narrowing(s32 zero_point, s8 minimum, s8 maximum) {
+    return {_mm512_set1_epi16(static_cast<s16>(zero_point)), _mm512_set1_epi8(minimum), _mm512_set1_epi8(maximum)};
+  }
+  /// The same with a maximum.
+  WHIT_INLINE static Bytes narrow(const Int (&x)[4], const Narrowing& to) {
+    const Int low = _mm512_adds_epi16(_mm512_packs_epi32(x[0], x[1]), to.zero_point);
+    const Int high = _mm512_adds_epi16(_mm512_packs_epi32(x[2], x[3]), to.zero_point);
+    const Int bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(low, high), to.minimum), to.maximum);
+    return _mm512_permutexvar_epi32(order(), bytes);
+  }
+  /// The same for minimum == zero_point <= maximum.
+  WHIT_INLINE static Narrowing narrowing_u8(s32 zero_point, s8 maximum) {
+    return {_mm512_set1_epi8(static_cast<char>(zero_point)), _mm512_setzero_si512(),
+            _mm512_set1_epi8(static_cast<char>(maximum - zero_point))};
+  }
+  WHIT_INLINE static Bytes narrow_u8(const Int (&x)[4], const Narrowing& to) {
+    const Int bytes = _mm512_packus_epi16(_mm512_packs_epi32(x[0], x[1]), _mm512_packs_epi32(x[2], x[3]));
+    const Int within = _mm512_add_epi8(_mm512_min_epu8(bytes, to.maximum), to.zero_point);
+    return _mm512_permutexvar_epi32(order(), within);
+  }
   /// The first `count` bytes of x[i] after narrow().
   WHIT_INLINE static void store_part(s8* p, Bytes bytes, int i, int count) {
     switch (i) {
@@ -69,6 +91,7 @@ struct Vector {
   WHIT_INLINE static Float broadcast(f32 x) { return _mm512_set1_ps(x); }
   WHIT_INLINE static Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
   WHIT_INLINE static Int sub(Int a, Int b) { return _mm512_sub_epi32(a, b); }
+  WHIT_INLINE static Int exclusive_or(Int a, Int b) { return _mm512_xor_si512(a, b); }
   WHIT_INLINE static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
   WHIT_INLINE static Float sub(Float a, Float b) { return _mm512_sub_ps(a, b); }
   WHIT_INLINE static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
@@ -89,6 +112,8 @@ struct Vector {
   WHIT_INLINE static void settle(Int& x) { __asm__("" : "+v"(x)); }
 
  private:
+  /// Back from where the instructions that narrow put their operands.
+  WHIT_INLINE static Int order() { return _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15); }
   WHIT_INLINE static __mmask16 mask(int count) { return static_cast<__mmask16>((1u << count) - 1); }
 };
 
