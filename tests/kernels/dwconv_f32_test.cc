@@ -211,6 +211,19 @@ TEST_CASE("powers of two and their neighbours") {
   });
 }
 
+TEST_CASE("images of several tiles, in whole vectors of channels and a rest") {
+  for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u32 seed = 4500;
+    for (const Shape& shape : shapes(kernel)) {
+      for (isize size = 13; size <= 30; ++size) {
+        Random random(seed);
+        check(kernel, geometry(shape, 5, size, kernel.lanes + 1, random), seed++);
+        check(kernel, geometry(shape, 9, 2 * size, 2 * kernel.lanes, random), seed++);
+      }
+    }
+  });
+}
+
 TEST_CASE("any split into rows gives the bits of the whole") {
   for_each_kernel(kernels(), [](const Kernel& kernel) {
     for (const Shape& shape : shapes(kernel)) {
