@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.arm import breakdown, costs, environment, report, traces
 from bench.arm.contenders import GUEST, LITERT, NAMES, OTHERS, WHIT, setup_of
 from bench.arm.cpus import CPUS, Cpu
-from bench.arm.models import MODELS, ModelError, ModelFiles
+from bench.arm.models import MODELS, MORE_MODELS, ModelError, ModelFiles
 
 RESULTS = environment.ROOT / "bench" / "results"
 
@@ -112,7 +112,7 @@ def main() -> None:
         prog="python -m bench.arm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     shared = Path(os.environ.get("WHIT_SHARED", environment.ROOT.parent / "shared"))
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=(*MODELS, *MORE_MODELS), default=list(MODELS))
     parser.add_argument("--cpus", nargs="+", choices=CPUS, default=list(CPUS))
     parser.add_argument("--contenders", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--merge", action="store_true", help="keep the rows of --out that this run does not measure")

@@ -11,9 +11,13 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from bench import onnx_builder
 from bench.convert import ncnn, network, tflite
+from whit.suite.topologies import TOPOLOGIES
 
 MODELS = ("mobilenet_v1", "mobilenet_v2", "efficientnet_lite0")
+#: Known to the bench, but measured only if asked for.
+MORE_MODELS = ("resnet18",)
 #: Which numbers the weights and the calibration hold does not change what an inference costs: a few samples will do.
 CALIBRATION_SAMPLES = 4
 INPUT_SHAPE = (1, 3, 224, 224)
@@ -33,8 +37,8 @@ class ModelFiles:
     wheels: Path  # where ai-edge-litert is installed, which holds TFLite's schema
 
     def f32(self) -> Path:
-        """The f32 ONNX model: MobileNetV1 is made here with random weights, the others come from `shared`/models."""
-        if self.name != "mobilenet_v1":
+        """The f32 ONNX model: two are made here with random weights, the others come from `shared`/models."""
+        if self.name not in ("mobilenet_v1", "resnet18"):
             path = self.shared / "models" / f"{self.name}.onnx"
             if not path.exists():
                 raise ModelError(
@@ -42,7 +46,10 @@ class ModelFiles:
                     "or give the folder that has models/ as --shared"
                 )
             return path
-        return self._made(f"{self.name}.onnx", lambda out: onnx.save(mobilenet_v1(), out))
+        return self._made(
+            f"{self.name}.onnx",
+            lambda out: onnx.save(mobilenet_v1() if self.name == "mobilenet_v1" else resnet18(), out),
+        )
 
     def whit(self) -> Path:
         return self._made(f"{self.name}.whit", self._compress)
@@ -121,6 +128,11 @@ class ModelFiles:
         )
         logging.disable(logging.NOTSET)
         prepared.unlink()
+
+
+def resnet18() -> onnx.ModelProto:
+    """ResNet-18, 224 x 224, batch norm folded, with seeded random weights."""
+    return onnx_builder.build("resnet18", TOPOLOGIES["resnet18"])
 
 
 def mobilenet_v1() -> onnx.ModelProto:

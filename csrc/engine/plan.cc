@@ -62,10 +62,14 @@ class Planner {
     WHIT_RETURN_IF_ERROR(set_known_shapes(input_shapes));
     find_last_uses();
     add_sources();
-    for (const Node& node : model_.nodes) WHIT_RETURN_IF_ERROR(infer(node));
+    // An operator that cannot be prepared comes before one further on whose shapes are wrong.
+    Status inferred;
     for (const Node& node : model_.nodes)
-      if (node.op == Op::concat) find_parts(node);
-    for (std::size_t i = 0; i < model_.nodes.size(); ++i) WHIT_RETURN_IF_ERROR(add_node(static_cast<int>(i)));
+      if (inferred.ok()) inferred = infer(node);
+    for (const Node& node : model_.nodes)
+      if (inferred.ok() && node.op == Op::concat) find_parts(node);
+    for (std::size_t i = 0; i < operators_.size(); ++i) WHIT_RETURN_IF_ERROR(add_node(static_cast<int>(i)));
+    WHIT_RETURN_IF_ERROR(inferred);
     WHIT_RETURN_IF_ERROR(place());
     return std::move(plan_);
   }
@@ -131,15 +135,16 @@ class Planner {
     std::vector<ops::TensorInfo> inputs;
     for (int input : node.inputs) inputs.push_back(info(input));
     WHIT_RETURN_IF_ERROR(ops::check_compiled(node));
-    operators_.push_back(ops::make_operator(node));
+    std::unique_ptr<ops::Operator> op = ops::make_operator(node);
     std::vector<Shape> shapes(node.outputs.size());
-    WHIT_RETURN_IF_ERROR(operators_.back()->infer(node, inputs, shapes));
+    WHIT_RETURN_IF_ERROR(op->infer(node, inputs, shapes));
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       if (node.outputs[i] < 0) continue;
       WHIT_RETURN_IF_ERROR(check_size(model_, node.outputs[i], shapes[i]).in("node '" + node.name + "'"));
       WHIT_RETURN_IF_ERROR(check_declared(node, node.outputs[i], shapes[i]));
       plan_->shapes[at(node.outputs[i])] = shapes[i];
     }
+    operators_.push_back(std::move(op));
     return {};
   }
 

@@ -1,14 +1,20 @@
-// conv: three bodies behind one operator. Depthwise has its own kernels; everything else is a matrix product whose rows
-// are output pixels: read in place where a pixel needs one input pixel alone (1x1), gathered a few pixels at a time
-// where channels are few (patch_conv.h), else through a table of offsets built once per plan (indirect GEMM, Dukhan,
-// "The Indirect Convolution Algorithm", 2019), so there is no im2col buffer.
+// conv: five bodies behind one operator. Depthwise has its own kernels; 3x3 in f32 goes through Winograd's transforms
+// where the image is large enough (winograd_conv.h); everything else is a matrix product whose rows are output pixels:
+// read in place where a pixel needs one input pixel alone (1x1); where channels are few, gathered a few pixels at a
+// time (patch_conv.h) or, in large f32 images, read in place row by row of the kernel (row_conv.h); else through a
+// table of offsets built once per plan (indirect GEMM, Dukhan, "The Indirect Convolution Algorithm", 2019), so there is
+// no im2col buffer.
 
 #include <limits>
+#include <type_traits>
 
 #include "base/checked.h"
 #include "kernels/dwconv_f32/dwconv_f32.h"
 #include "kernels/dwconv_s8/dwconv_s8.h"
 #include "ops/patch_conv.h"
+#include "ops/row_conv.h"
+#include "ops/winograd_conv.h"
+#include "ops/winograd_s8_conv.h"
 
 namespace whit::ops {
 namespace {
@@ -40,8 +46,8 @@ class ProductConv final : public ConvBody {
     const auto* x = reinterpret_cast<const Element*>(context.inputs[0]);
     const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
     const isize image_in = g_.in_pixels() * g_.in_channels;
-    const isize image_out = g_.out_pixels() * g_.out_channels;
-    const isize residual_element_bytes = static_cast<isize>(sizeof(Element));
+    const isize image_out = g_.out_pixels() * g_.out_stride * out_element_bytes_;
+    const isize image_residual = g_.out_pixels() * g_.out_channels * static_cast<isize>(sizeof(Element));
     const bool pointwise = g_.is_pointwise();
     for (isize image = 0; image < (pointwise ? 1 : g_.images); ++image) {
       for (isize i = 0; i < g_.group; ++i) {
@@ -49,9 +55,8 @@ class ProductConv final : public ConvBody {
                                         reinterpret_cast<const s32*>(offsets_.data()),
                                         pad_.empty() ? nullptr : pad_.data() + i * (g_.in_channels / g_.group)};
         groups_[static_cast<std::size_t>(i)].run(
-            lhs, rows_, epilogue_, residual ? residual + image * image_out * residual_element_bytes : nullptr,
-            g_.out_channels, context.outputs[0] + image * image_out * out_element_bytes_, out_element_bytes_,
-            g_.out_channels, context.pool, context.scratch);
+            lhs, rows_, epilogue_, residual ? residual + image * image_residual : nullptr, g_.out_channels,
+            context.outputs[0] + image * image_out, out_element_bytes_, g_.out_stride, context.pool, context.scratch);
       }
     }
   }
@@ -132,7 +137,7 @@ class DepthwiseConv final : public ConvBody {
   using Element = typename Depthwise::Element;
 
   Status prepare(const PrepareContext& context, const ConvGeometry& g) override {
-    images_ = g.images;
+    images_ = g.images, out_stride_ = g.out_stride;
     geometry_ = {g.in_h,       g.in_w,       g.in_channels, g.kernel_h, g.kernel_w, g.stride_h, g.stride_w,
                  g.dilation_h, g.dilation_w, g.pad_top,     g.pad_left, g.out_h,    g.out_w};
     out_element_bytes_ = dtype_bits(context.outputs[0].dtype()) / 8;
@@ -152,20 +157,20 @@ class DepthwiseConv final : public ConvBody {
 
   void run(const RunContext& context) const override {
     const isize channels = geometry_.channels;
-    const isize image_in = geometry_.in_h * geometry_.in_w * channels, row_out = geometry_.out_w * channels;
+    const isize image_in = geometry_.in_h * geometry_.in_w * channels;
     const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
     for (isize image = 0; image < images_; ++image) {
-      const isize first = image * geometry_.out_h * row_out;
+      const isize first = image * geometry_.out_h * geometry_.out_w;
       typename Depthwise::Args args{};
       args.geometry = geometry_;
       args.in = reinterpret_cast<const Element*>(context.inputs[0]) + image * image_in;
       args.pad = pad_.data();
       args.packed = packed_;
-      args.epilogue =
-          epilogue_.at(residual ? residual + first * static_cast<isize>(sizeof(Element)) : nullptr, channels);
-      args.out = reinterpret_cast<decltype(args.out)>(context.outputs[0] + first * out_element_bytes_);
-      args.out_stride = channels;
-      const s64 row_work = s64{row_out} * geometry_.kernel_h * geometry_.kernel_w;
+      args.epilogue = epilogue_.at(
+          residual ? residual + first * channels * static_cast<isize>(sizeof(Element)) : nullptr, channels);
+      args.out = reinterpret_cast<decltype(args.out)>(context.outputs[0] + first * out_stride_ * out_element_bytes_);
+      args.out_stride = out_stride_;
+      const s64 row_work = s64{geometry_.out_w} * channels * geometry_.kernel_h * geometry_.kernel_w;
       context.pool.parallel_for(geometry_.out_h, mac_grain(1, row_work),
                                 [&](isize begin, isize end, int) { dwconv_run(*kernel_, args, begin, end); });
     }
@@ -180,7 +185,7 @@ class DepthwiseConv final : public ConvBody {
   }
 
   typename Depthwise::Geometry geometry_{};
-  isize images_ = 0, out_element_bytes_ = 0;
+  isize images_ = 0, out_stride_ = 0, out_element_bytes_ = 0;
   const typename Depthwise::Kernel* kernel_ = nullptr;
   const std::byte* packed_ = nullptr;
   typename Depthwise::Product::EpilogueParams epilogue_;
@@ -196,9 +201,19 @@ class Conv final : public Operator {
     return check_residual_shape(node, inputs, outputs[0]);
   }
 
+  bool can_stride_rows() const override { return true; }
+
   Status prepare(const PrepareContext& context) override {
+    if (context.outputs[0].row_stride) geometry_.out_stride = context.outputs[0].row_stride;
     const bool integer = context.inputs[0].dtype() == DType::s8;
-    body_ = integer ? make_body<DepthwiseS8>() : make_body<DepthwiseF32>();
+    const isize tile = integer ? 0 : winograd_tile(context);
+    if (tile > 0) {
+      body_ = std::make_unique<WinogradConv>(tile);
+    } else if (integer && WinogradS8Conv::suits(context, geometry_)) {
+      body_ = std::make_unique<WinogradS8Conv>();
+    } else {
+      body_ = integer ? make_body<DepthwiseS8>() : make_body<DepthwiseF32>();
+    }
     WHIT_RETURN_IF_ERROR(body_->prepare(context, geometry_));
     kernel_ = body_->kernel_name();
     scratch_bytes_ = body_->scratch_bytes();
@@ -208,10 +223,18 @@ class Conv final : public Operator {
   void run(const RunContext& context) const override { body_->run(context); }
 
  private:
+  isize winograd_tile(const PrepareContext& context) const {
+    if (geometry_.is_depthwise() || PatchConv<ProductF32>::suits(geometry_)) return 0;
+    return WinogradConv::best_tile(context.node, context.inputs[0], geometry_);
+  }
+
   template <class Depthwise>
   std::unique_ptr<ConvBody> make_body() const {
     using Product = typename Depthwise::Product;
     if (geometry_.is_depthwise()) return std::make_unique<DepthwiseConv<Depthwise>>();
+    if constexpr (std::is_same_v<Product, ProductF32>) {
+      if (RowConv::suits(geometry_)) return std::make_unique<RowConv>();
+    }
     if (PatchConv<Product>::suits(geometry_)) return std::make_unique<PatchConv<Product>>();
     return std::make_unique<ProductConv<Product>>();
   }

@@ -106,6 +106,7 @@ Status infer_conv(const Node& node, const Shape& x, const Shape& w, ConvGeometry
                       w.text().c_str(), x.text().c_str());
   g.out_h = static_cast<isize>(out_h);
   g.out_w = static_cast<isize>(out_w);
+  g.out_stride = g.out_channels;
   *out_shape = flat ? Shape{g.images, out_w, g.out_channels} : Shape{g.images, out_h, out_w, g.out_channels};
   return {};
 }

@@ -9,6 +9,7 @@ struct ConvGeometry {
   isize images, in_h, in_w, in_channels, out_h, out_w, out_channels, group;
   isize kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
   isize pad_top, pad_left, pad_bottom, pad_right;
+  isize out_stride;  ///< elements from an output pixel to the next: out_channels, or more inside a concat's result
 
   isize taps() const { return kernel_h * kernel_w; }
   isize in_pixels() const { return in_h * in_w; }

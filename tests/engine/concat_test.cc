@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <memory>
 #include <vector>
@@ -110,6 +111,34 @@ TEST_CASE("the rows of products lie between each other's") {
   const int d = all.node(Op::gemm, {a, all.constant({40, 24})}, 2),
             e = all.node(Op::gemm, {a, all.constant({9, 24})}, 2);
   check_same(all, all.node(Op::concat, {d, e}, 2, {{"axis", s64{1}}}), {d, e}, 1);
+}
+
+TEST_CASE("the pixels of convolutions of every kind lie between each other's") {
+  // Pointwise, depthwise, 3x3 of any channels, by Winograd, grouped; on few channels small and large, with a residual.
+  for (const auto& [side, channels, images] : {std::array<s64, 3>{24, 16, 2}, {24, 3, 1}, {40, 3, 2}, {9, 5, 1}}) {
+    ModelBuilder b;
+    const int x = b.input({images, side, side, channels});
+    const auto conv = [&](s64 out, s64 kernel, s64 group, int residual) {
+      const int w = b.constant({out, kernel, kernel, channels / group});
+      const s64 pad = kernel / 2;
+      std::vector<int> inputs{x, w};
+      if (residual >= 0) inputs = {x, w, -1, residual};
+      return b.node(Op::conv, inputs, 4,
+                    {{"strides", V{1, 1}},
+                     {"dilations", V{1, 1}},
+                     {"pads", V{pad, pad, pad, pad}},
+                     {"group", group},
+                     {"clamp_min", 0.0f}});
+    };
+    const int first = conv(32, 1, 1, -1);
+    const std::vector<int> parts{first,
+                                 conv(channels, 3, channels, -1),
+                                 conv(40, 3, 1, -1),
+                                 conv(32, 3, 1, b.node(Op::abs, {conv(32, 1, 1, -1)}, 4)),
+                                 conv(2 * channels, 5, channels, -1),
+                                 conv(7, 5, 1, -1)};
+    check_same(b, b.node(Op::concat, parts, 4, {{"axis", s64{3}}}), parts, 1);
+  }
 }
 
 TEST_CASE("rows that somebody else reads stay together") {

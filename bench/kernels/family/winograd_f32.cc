@@ -20,7 +20,6 @@ Group build(const GemmShape& s, IsaSet isa, isize tile, bool input) {
   const isize row = round_up(channels, winograd_f32::kRowMultiple), element = kBlock * row + winograd_f32::kRowMultiple;
   Group group;
   group.bytes = 4.0 * static_cast<f64>(s.m * channels + tiles * size * size * channels);
-  group.memory_bound = true;
   const auto image = random<f32>(group, s.m * channels, 1), matrices = random<f32>(group, size * size * element, 1);
   const auto zeros = filled<f32>(group, channels, 0);
   group.output = input ? bytes_of(matrices) : bytes_of(image);

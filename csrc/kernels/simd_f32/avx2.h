@@ -25,6 +25,7 @@ struct Vector {
   WHIT_INLINE static Register fma(Register a, Register b, Register c) { return _mm256_fmadd_ps(a, b, c); }
   WHIT_INLINE static Register mul(Register a, Register b) { return _mm256_mul_ps(a, b); }
   WHIT_INLINE static Register add(Register a, Register b) { return _mm256_add_ps(a, b); }
+  WHIT_INLINE static Register sub(Register a, Register b) { return _mm256_sub_ps(a, b); }
   /// t > x ? t : x and t < x ? t : x, which is what the instructions do.
   WHIT_INLINE static Register max(Register t, Register x) { return _mm256_max_ps(x, t); }
   WHIT_INLINE static Register min(Register t, Register x) { return _mm256_min_ps(x, t); }

@@ -25,6 +25,7 @@ struct Vector {
   WHIT_INLINE static Register fma(Register a, Register b, Register c) { return _mm512_fmadd_ps(a, b, c); }
   WHIT_INLINE static Register mul(Register a, Register b) { return _mm512_mul_ps(a, b); }
   WHIT_INLINE static Register add(Register a, Register b) { return _mm512_add_ps(a, b); }
+  WHIT_INLINE static Register sub(Register a, Register b) { return _mm512_sub_ps(a, b); }
   /// t > x ? t : x and t < x ? t : x, which is what the instructions do.
   /// In their masked form, since GCC 12 warns of the undefined operand inside the plain one.
   WHIT_INLINE static Register max(Register t, Register x) { return _mm512_maskz_max_ps(0xffff, x, t); }

@@ -34,6 +34,7 @@ struct Vector {
   WHIT_INLINE static Register fma(Register a, Register b, Register c) { return vfmaq_f32(c, a, b); }
   WHIT_INLINE static Register mul(Register a, Register b) { return vmulq_f32(a, b); }
   WHIT_INLINE static Register add(Register a, Register b) { return vaddq_f32(a, b); }
+  WHIT_INLINE static Register sub(Register a, Register b) { return vsubq_f32(a, b); }
   /// x > t ? x : t and x < t ? x : t. Not FMAX and FMIN: those order the zeros.
   WHIT_INLINE static Register max(Register t, Register x) { return vbslq_f32(vcgtq_f32(x, t), x, t); }
   WHIT_INLINE static Register min(Register t, Register x) { return vbslq_f32(vcltq_f32(x, t), x, t); }

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from builder import quantization
-from engine_graphs import ACTIVATIONS, ROUNDING, Case, EngineBuilder, exact, sums
+from engine_graphs import ACTIVATIONS, ROUNDING, Case, EngineBuilder, exact, sums, winograd
 
 from whit.ir import Graph
 
@@ -22,6 +22,8 @@ CONVOLUTIONS: dict[str, tuple[tuple[int, ...], int, tuple[int, ...], dict[str, A
     "image_stem": ((1, 33, 35, 3), 16, (3, 3), {"strides": [2, 2], "pads": [0, 0, 1, 1]}),
     "image_stem_7x7": ((2, 30, 31, 3), 24, (7, 7), {"strides": [2, 2], "pads": [3, 3, 3, 3]}),
     "3x3_tails": ((1, 7, 13, 17), 65, (3, 3), {}),
+    "3x3_transformed": ((2, 12, 13, 32), 40, (3, 3), {"pads": [1, 1, 1, 1]}),
+    "3x3_transformed_few_tiles": ((1, 8, 7, 96), 80, (3, 3), {"pads": [1, 0, 1, 2]}),
     "3x3_strided_asymmetric": ((1, 9, 10, 4), 7, (3, 3), {"strides": [2, 3], "pads": [0, 1, 1, 2]}),
     "dilated": ((1, 11, 12, 5), 6, (3, 2), {"dilations": [2, 3], "pads": [2, 1, 2, 2]}),
     "dilated_wide": ((1, 11, 12, 9), 6, (3, 2), {"dilations": [2, 3], "pads": [2, 1, 2, 2]}),
@@ -95,7 +97,9 @@ def convolution(name: str, flavour: str, seed: int) -> Case:
         return b.node_as("conv", inputs, q, **more)
 
     # hard_swish is steepest, 1.5, at +-3
-    bound = exact if is_s8 else sums(terms, 1.5 if "hard_swish" in flavour else 1)
+    slope = 1.5 if "hard_swish" in flavour else 1
+    float_bound = winograd(shape[-1], slope) if "transformed" in name else sums(terms, slope)
+    bound = exact if is_s8 else float_bound
     return Case(f"{flavour}-{name}", "conv", integers if is_s8 else float_weights, bound, is_s8, seed)
 
 

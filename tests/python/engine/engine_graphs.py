@@ -131,6 +131,32 @@ def sums(terms: int, slope: float = 1) -> Bound:
     return bound
 
 
+def winograd(channels: int, slope: float = 1) -> Bound:
+    """Of a 3x3 conv that may go through Winograd's transforms: docs/NUMERICS.md with T = 4, whose bound is the larger,
+    and each channel of inputs as large as its largest everywhere; `sums` for the epilogue.
+    """
+    points = np.array([0, 0.75, -0.75, 1.5, -1.5])
+    others = [np.delete(points, i) for i in range(5)]
+    distances = np.array([np.prod(p - q) for p, q in zip(points, others, strict=True)])
+    filters = np.abs(np.vstack([points[:, None] ** np.arange(3) / distances[:, None], [0, 0, 64 / 27]]))
+    inputs = np.array([np.abs(np.poly(q)).sum() for q in [*others, points]])  # |B^T| times ones
+    outputs = np.abs(np.column_stack([points**i for i in range(4)]).T)
+    outputs = np.column_stack([outputs, [0, 0, 0, 27 / 64]])
+
+    def bound(graph: Graph, feeds: dict[str, np.ndarray], output: str, wanted: np.ndarray) -> Any:
+        x, w = graph.nodes[0].inputs[:2]
+        weights = np.abs(np.asarray(graph.tensors[w].data, np.float64))
+        q = graph.tensors[w].quantization
+        if q is not None:
+            weights *= np.asarray(q.scale).reshape(-1, 1, 1, 1)
+        sizes = np.abs(feeds[x]).max(axis=(0, 1, 2)).astype(np.float64)
+        products = np.einsum("ia,nabc,jb,c,i,j->nij", filters, weights, filters, sizes, inputs, inputs)
+        most = np.einsum("yi,nij,xj->nyx", outputs, products, outputs).max(axis=(1, 2))
+        return slope * 2 * ROUNDING * (channels + 20) * most + sums(9 * channels, slope)(graph, feeds, output, wanted)
+
+    return bound
+
+
 # --- running ---
 
 

@@ -1,0 +1,45 @@
+// ARMv7 NEON: as on ARMv8, with half of the registers, so tiles of 4 rows. A lane is one of d0 to d7, which hold what
+// 8 k of four rows are.
+
+#include "kernels/simd_s8/neon32.h"
+// after the vector
+#include "kernels/simd_s8/epilogue.h"
+#include "kernels/vectorize.h"
+
+namespace whit::winograd_s8 {
+namespace {
+
+constexpr int kRows = 4;
+
+WHIT_INLINE int16x8_t load_next(const s16*& p) {
+  int16x8_t w;
+  __asm__ volatile("vld1.16 {%e0, %f0}, [%1]!" : "=w"(w), "+r"(p) : : "memory");
+  return w;
+}
+
+template <int kLane>
+WHIT_INLINE void multiply_add(int32x4_t (&acc)[2], int16x8_t w, int16x8_t x) {
+  const int16x4_t half = kLane < 4 ? vget_low_s16(x) : vget_high_s16(x);
+  acc[0] = vmlal_lane_s16(acc[0], vget_low_s16(w), half, kLane % 4);
+  acc[1] = vmlal_lane_s16(acc[1], vget_high_s16(w), half, kLane % 4);
+}
+
+}  // namespace
+}  // namespace whit::winograd_s8
+
+#include "kernels/winograd_s8/vectors.inc"
+// after the vectors
+#include "kernels/winograd_s8/transform.inc"
+
+namespace whit::winograd_s8 {
+
+void winograd_s8_4x4_neon32_input(const InputArgs& args, isize tile_begin, isize tile_end) {
+  input_tiles(args, tile_begin, tile_end);
+}
+
+void winograd_s8_4x4_neon32_output(const OutputArgs& args, isize tile_begin, isize tile_end, isize n_begin,
+                                   isize n_end) {
+  output_tiles(args, tile_begin, tile_end, n_begin, n_end);
+}
+
+}  // namespace whit::winograd_s8
