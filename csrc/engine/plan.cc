@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/pages.h"
+#include "ops/bands.h"
 
 namespace whit {
 namespace {
@@ -68,8 +69,10 @@ class Planner {
       if (inferred.ok()) inferred = infer(node);
     for (const Node& node : model_.nodes)
       if (inferred.ok() && node.op == Op::concat) find_parts(node);
-    for (std::size_t i = 0; i < operators_.size(); ++i) WHIT_RETURN_IF_ERROR(add_node(static_cast<int>(i)));
+    for (std::size_t i = 0; i < operators_.size(); ++i) WHIT_RETURN_IF_ERROR(prepare(static_cast<int>(i)));
     WHIT_RETURN_IF_ERROR(inferred);
+    find_bands();
+    for (std::size_t i = 0; i < operators_.size(); ++i) add_node(static_cast<int>(i));
     WHIT_RETURN_IF_ERROR(place());
     return std::move(plan_);
   }
@@ -148,33 +151,94 @@ class Planner {
     return {};
   }
 
-  Status add_node(int position) {
+  Status prepare(int position) {
     const Node& node = model_.nodes[at(position)];
     std::vector<ops::TensorInfo> inputs, outputs;
-    const bool is_concat = node.op == Op::concat && node.outputs[0] >= 0;
-    bool all_in_place = is_concat;
     for (int input : node.inputs) {
       inputs.push_back(info(input));
-      inputs.back().is_in_place = is_concat && part_of_[at(input)].whole == node.outputs[0];
-      all_in_place = all_in_place && inputs.back().is_in_place;
+      inputs.back().is_in_place = is_in_place(node, input);
     }
     for (int output : node.outputs) {
       outputs.push_back(info(output));
       if (output >= 0) outputs.back().row_stride = part_of_[at(output)].row_stride;
     }
-    std::unique_ptr<ops::Operator> op = std::move(operators_[at(position)]);
     const std::size_t packed_before = prepared_.packed_count();
-    WHIT_RETURN_IF_ERROR(op->prepare({node, inputs, outputs, prepared_.isa(), threads_, prepared_}));
+    WHIT_RETURN_IF_ERROR(
+        operators_[at(position)]->prepare({node, inputs, outputs, prepared_.isa(), threads_, prepared_}));
     if (prepared_.packed_count() != packed_before) prepared_.release_constants(node);
-    store_outputs(node, *op, position);
-    if (op->is_view() || all_in_place) return {};
-    PlannedNode planned{&node, std::move(op)};
+    if (operators_[at(position)]->is_view()) part_of_[at(node.outputs[0])] = {};  // it lies where its input does
+    return {};
+  }
+
+  void add_node(int position) {
+    const std::vector<int>& band = bands_[at(position)];
+    if (runs_later_[at(position)]) return;
+    PlannedNode planned = band.empty()
+                              ? PlannedNode{&model_.nodes[at(position)], std::move(operators_[at(position)]), nullptr}
+                              : run_as_bands(band);
+    const Node& node = *planned.node;
+    store_outputs(node, *planned.op, position);
+    const bool all_in_place =
+        node.op == Op::concat && node.outputs[0] >= 0 &&
+        std::all_of(node.inputs.begin(), node.inputs.end(), [&](int input) { return is_in_place(node, input); });
+    if (planned.op->is_view() || all_in_place) return;
     if (planned.op->scratch_bytes() > 0) {
       scratch_.emplace_back(plan_->nodes.size(), add_storage(Placement::Kind::arena, -1,
                                                              static_cast<s64>(planned.op->scratch_bytes()), position));
     }
     plan_->nodes.push_back(std::move(planned));
-    return {};
+  }
+
+  bool is_in_place(const Node& node, int input) const {
+    return node.op == Op::concat && node.outputs[0] >= 0 && part_of_[at(input)].whole == node.outputs[0];
+  }
+
+  /// Finds chains of operators to run band by band, each where its last operator is.
+  void find_bands() {
+    bands_.resize(operators_.size());
+    runs_later_.resize(operators_.size());
+    for (std::size_t i = 0; i < operators_.size(); ++i) {
+      if (runs_later_[i] || !bands_[i].empty()) continue;
+      std::vector<int> chain{static_cast<int>(i)};
+      for (int next = band_successor(chain[0]); next >= 0; next = band_successor(next)) {
+        runs_later_[at(chain.back())] = true;
+        chain.push_back(next);
+        if (static_cast<int>(chain.size()) == ops::Bands::kMostOperators) break;
+      }
+      if (chain.size() == 1) continue;
+      const int input = model_.nodes[i].inputs[0];
+      last_use_[at(input)] = std::max(last_use_[at(input)], chain.back());
+      bands_[at(chain.back())] = std::move(chain);
+    }
+  }
+
+  /// The node that reads the output of this one, if they are to run band by band; else -1.
+  int band_successor(int position) const {
+    const Node& node = model_.nodes[at(position)];
+    const int between = node.outputs[0];
+    const bool has_residual = node.inputs.size() > 3 && node.inputs[3] >= 0;
+    if (node.op != Op::conv || has_residual || between < 0 || readers_[at(between)] != 1) return -1;
+    if (is_output_[at(between)] || part_of_[at(between)].whole >= 0) return -1;
+    const int next = last_use_[at(between)];
+    if (model_.nodes[at(next)].op != Op::conv || model_.nodes[at(next)].inputs[0] != between) return -1;
+    const ops::RowKernel *first = operators_[at(position)]->row_kernel(), *second = operators_[at(next)]->row_kernel();
+    return ops::Bands::join(first, second, prepared_.isa()) ? next : -1;
+  }
+
+  PlannedNode run_as_bands(const std::vector<int>& chain) {
+    std::vector<std::unique_ptr<ops::Operator>> operators;
+    auto node = std::make_unique<Node>();
+    for (int position : chain) {
+      operators.push_back(std::move(operators_[at(position)]));
+      node->name += (node->name.empty() ? "" : " + ") + model_.nodes[at(position)].name;
+    }
+    const Node &first = model_.nodes[at(chain.front())], &last = model_.nodes[at(chain.back())];
+    node->op = Op::conv;
+    node->inputs = {first.inputs[0], last.inputs.size() > 3 ? last.inputs[3] : -1};
+    node->outputs = last.outputs;
+    auto bands = std::make_unique<ops::Bands>(std::move(operators), prepared_.isa(), threads_);
+    const Node* const described = node.get();
+    return {described, std::move(bands), std::move(node)};
   }
 
   /// Chooses which inputs of a concat are computed right where it would copy them to: those that follow each other in
@@ -218,7 +282,6 @@ class Planner {
       int shared = -1;  // an input whose bytes are the output's
       if (i == 0 && op.is_view()) {
         shared = node.inputs[0];
-        part_of_[at(output)] = {};
       } else if (i == 0 && op.in_place_input() >= 0 && part_of_[at(output)].whole < 0) {
         const int input = node.inputs[at(op.in_place_input())];
         if (is_reusable(node, op.in_place_input(), output, position)) shared = input;
@@ -301,6 +364,8 @@ class Planner {
   std::unique_ptr<Plan> plan_;
   std::vector<Storage> storages_;
   std::vector<std::unique_ptr<ops::Operator>> operators_;  // per node, until it is planned
+  std::vector<std::vector<int>> bands_;                    // per node: the chain that ends there
+  std::vector<bool> runs_later_;                           // per node: it is in a chain and not the last
   // Per tensor:
   std::vector<int> storage_of_;
   std::vector<s64> offset_;  // in its storage

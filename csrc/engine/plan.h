@@ -58,7 +58,8 @@ struct Placement {
 struct PlannedNode {
   const Node* node;
   std::unique_ptr<ops::Operator> op;
-  s64 scratch_offset = 0;  ///< in the arena
+  std::unique_ptr<const Node> own;  ///< where node points for several nodes of the model that run as one
+  s64 scratch_offset = 0;           ///< in the arena
 };
 
 /// A model planned for one set of input shapes. Immutable; a Session runs it.

@@ -1,9 +1,9 @@
-// conv: five bodies behind one operator. Depthwise has its own kernels; 3x3 in f32 goes through Winograd's transforms
-// where the image is large enough (winograd_conv.h); everything else is a matrix product whose rows are output pixels:
-// read in place where a pixel needs one input pixel alone (1x1); where channels are few, gathered a few pixels at a
-// time (patch_conv.h) or, in large f32 images, read in place row by row of the kernel (row_conv.h); else through a
-// table of offsets built once per plan (indirect GEMM, Dukhan, "The Indirect Convolution Algorithm", 2019), so there is
-// no im2col buffer.
+// conv: six bodies behind one operator. Depthwise has its own kernels; 3x3 goes through Winograd's transforms where the
+// image is large enough (winograd_conv.h; on s8 where there are no dot products, winograd_s8_conv.h); everything else
+// is a matrix product whose rows are output pixels: read in place where a pixel needs one input pixel alone (1x1);
+// where channels are few, gathered a few pixels at a time (patch_conv.h) or, in large f32 images, read in place row by
+// row of the kernel (row_conv.h); else through a table of offsets built once per plan (indirect GEMM, Dukhan, "The
+// Indirect Convolution Algorithm", 2019), so there is no im2col buffer.
 
 #include <limits>
 #include <type_traits>
@@ -19,8 +19,22 @@
 namespace whit::ops {
 namespace {
 
+/// The rows of a convolution whose row of output pixels takes `weight_bytes` of weights.
+RowGeometry row_geometry_of(const ConvGeometry& g, isize element_bytes, isize out_element_bytes,
+                            std::size_t weight_bytes) {
+  RowGeometry r{};
+  r.images = g.images, r.in_rows = g.in_h, r.out_rows = g.out_h;
+  r.in_row_bytes = g.in_w * g.in_channels * element_bytes;
+  r.out_row_bytes = g.out_w * g.out_stride * out_element_bytes;
+  r.residual_row_bytes = g.out_w * g.out_channels * element_bytes;
+  r.stride = g.stride_h, r.reach = (g.kernel_h - 1) * g.dilation_h + 1, r.pad = g.pad_top;
+  r.macs = s64{g.out_pixels()} * g.out_channels * g.taps() * (g.in_channels / g.group);
+  r.weight_bytes = weight_bytes;
+  return r;
+}
+
 template <class Product>
-class ProductConv final : public ConvBody {
+class ProductConv final : public ConvBody, private RowKernel {
  public:
   using Element = typename Product::Element;
 
@@ -41,6 +55,7 @@ class ProductConv final : public ConvBody {
 
   const char* kernel_name() const override { return groups_[0].kernel_name(); }
   std::size_t scratch_bytes() const override { return scratch_bytes_; }
+  const RowKernel* row_kernel() const override { return g_.is_pointwise() && g_.group == 1 ? this : nullptr; }
 
   void run(const RunContext& context) const override {
     const auto* x = reinterpret_cast<const Element*>(context.inputs[0]);
@@ -62,6 +77,17 @@ class ProductConv final : public ConvBody {
   }
 
  private:
+  RowGeometry row_geometry() const override {
+    return row_geometry_of(g_, sizeof(Element), out_element_bytes_, groups_[0].packed_bytes());
+  }
+
+  void run_rows(const std::byte* in, RowRange held, RowRange rows, const std::byte* residual,
+                std::byte* out) const override {
+    const auto* x = reinterpret_cast<const Element*>(in) + (rows.begin - held.begin) * g_.in_w * g_.in_channels;
+    groups_[0].run_rows({x, g_.in_channels, nullptr, nullptr}, (rows.end - rows.begin) * g_.out_w, epilogue_, residual,
+                        g_.out_channels, out, out_element_bytes_, g_.out_stride);
+  }
+
   Status build_offsets(const Node& node) {
     if (s64{g_.in_pixels()} * g_.in_channels > std::numeric_limits<s32>::max())
       return node_error(node, Code::unsupported, "an input image of more than 2^31 elements");
@@ -132,51 +158,70 @@ struct DepthwiseF32 {
 };
 
 template <class Depthwise>
-class DepthwiseConv final : public ConvBody {
+class DepthwiseConv final : public ConvBody, private RowKernel {
  public:
   using Element = typename Depthwise::Element;
 
   Status prepare(const PrepareContext& context, const ConvGeometry& g) override {
-    images_ = g.images, out_stride_ = g.out_stride;
+    g_ = g;
     geometry_ = {g.in_h,       g.in_w,       g.in_channels, g.kernel_h, g.kernel_w, g.stride_h, g.stride_w,
                  g.dilation_h, g.dilation_w, g.pad_top,     g.pad_left, g.out_h,    g.out_w};
     out_element_bytes_ = dtype_bits(context.outputs[0].dtype()) / 8;
     WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
     kernel_ = &Depthwise::select(geometry_, context.isa);
-    const std::size_t bytes = Depthwise::packed_bytes(*kernel_, g.in_channels, g.taps());
-    packed_ = context.weights.get(context.node, kernel_name(), bytes, [&](std::byte* out) {
+    packed_bytes_ = Depthwise::packed_bytes(*kernel_, g.in_channels, g.taps());
+    packed_ = context.weights.get(context.node, kernel_name(), packed_bytes_, [&](std::byte* out) {
       return Depthwise::pack(*kernel_, context.inputs, g.in_channels, g.taps(), out);
     });
     if (!packed_)
-      return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
+      return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", packed_bytes_);
     fill_padding(context.node, context.inputs[0], &pad_);
     return {};
   }
 
   const char* kernel_name() const override { return name(*kernel_); }
+  const RowKernel* row_kernel() const override { return this; }
 
   void run(const RunContext& context) const override {
-    const isize channels = geometry_.channels;
-    const isize image_in = geometry_.in_h * geometry_.in_w * channels;
     const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
-    for (isize image = 0; image < images_; ++image) {
-      const isize first = image * geometry_.out_h * geometry_.out_w;
-      typename Depthwise::Args args{};
-      args.geometry = geometry_;
-      args.in = reinterpret_cast<const Element*>(context.inputs[0]) + image * image_in;
-      args.pad = pad_.data();
-      args.packed = packed_;
-      args.epilogue = epilogue_.at(
-          residual ? residual + first * channels * static_cast<isize>(sizeof(Element)) : nullptr, channels);
-      args.out = reinterpret_cast<decltype(args.out)>(context.outputs[0] + first * out_stride_ * out_element_bytes_);
-      args.out_stride = out_stride_;
-      const s64 row_work = s64{geometry_.out_w} * channels * geometry_.kernel_h * geometry_.kernel_w;
-      context.pool.parallel_for(geometry_.out_h, mac_grain(1, row_work),
+    const RowGeometry rows = row_geometry();
+    for (isize image = 0; image < g_.images; ++image) {
+      const auto args = args_for(geometry_, context.inputs[0] + image * g_.in_h * rows.in_row_bytes,
+                                 residual ? residual + image * g_.out_h * rows.residual_row_bytes : nullptr,
+                                 context.outputs[0] + image * g_.out_h * rows.out_row_bytes);
+      context.pool.parallel_for(g_.out_h, mac_grain(1, rows.macs / g_.out_h),
                                 [&](isize begin, isize end, int) { dwconv_run(*kernel_, args, begin, end); });
     }
   }
 
  private:
+  RowGeometry row_geometry() const override {
+    return row_geometry_of(g_, sizeof(Element), out_element_bytes_, packed_bytes_);
+  }
+
+  /// The rows held are an image of their own, with padding only where the whole image has some.
+  void run_rows(const std::byte* in, RowRange held, RowRange rows, const std::byte* residual,
+                std::byte* out) const override {
+    typename Depthwise::Geometry geometry = geometry_;
+    geometry.in_h = held.end - held.begin;
+    geometry.out_h = rows.end - rows.begin;
+    geometry.pad_top = g_.pad_top + held.begin - rows.begin * g_.stride_h;
+    dwconv_run(*kernel_, args_for(geometry, in, residual, out), 0, geometry.out_h);
+  }
+
+  typename Depthwise::Args args_for(const typename Depthwise::Geometry& geometry, const std::byte* in,
+                                    const std::byte* residual, std::byte* out) const {
+    typename Depthwise::Args args{};
+    args.geometry = geometry;
+    args.in = reinterpret_cast<const Element*>(in);
+    args.pad = pad_.data();
+    args.packed = packed_;
+    args.epilogue = epilogue_.at(residual, g_.out_channels);
+    args.out = reinterpret_cast<decltype(args.out)>(out);
+    args.out_stride = g_.out_stride;
+    return args;
+  }
+
   static void dwconv_run(const dwconv_s8::Kernel& kernel, const dwconv_s8::Args& args, isize begin, isize end) {
     dwconv_s8::run(kernel, args, begin, end);
   }
@@ -184,10 +229,12 @@ class DepthwiseConv final : public ConvBody {
     dwconv_f32::run(kernel, args, begin, end);
   }
 
+  ConvGeometry g_{};
   typename Depthwise::Geometry geometry_{};
-  isize images_ = 0, out_stride_ = 0, out_element_bytes_ = 0;
+  isize out_element_bytes_ = 0;
   const typename Depthwise::Kernel* kernel_ = nullptr;
   const std::byte* packed_ = nullptr;
+  std::size_t packed_bytes_ = 0;
   typename Depthwise::Product::EpilogueParams epilogue_;
   std::vector<Element> pad_;
 };
@@ -221,6 +268,12 @@ class Conv final : public Operator {
   }
 
   void run(const RunContext& context) const override { body_->run(context); }
+  const RowKernel* row_kernel() const override {
+    // Windows that lie in the padding alone would need no row at all.
+    const ConvGeometry& g = geometry_;
+    const isize reach = (g.kernel_h - 1) * g.dilation_h + 1;
+    return g.pad_top < reach && g.pad_bottom < reach ? body_->row_kernel() : nullptr;
+  }
 
  private:
   isize winograd_tile(const PrepareContext& context) const {

@@ -13,6 +13,7 @@ class ConvBody {
   /// After prepare: bytes of scratch that run needs.
   virtual std::size_t scratch_bytes() const { return 0; }
   virtual void run(const RunContext& context) const = 0;
+  virtual const RowKernel* row_kernel() const { return nullptr; }
 };
 
 }  // namespace whit::ops

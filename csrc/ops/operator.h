@@ -59,6 +59,36 @@ struct RunContext {
   ThreadPool& pool;
 };
 
+/// Rows [begin, end) of an image.
+struct RowRange {
+  isize begin = 0, end = 0;
+};
+
+/// How the rows of an operator's output depend on those of its input 0, in each of some images.
+struct RowGeometry {
+  isize images, in_rows, out_rows;
+  isize in_row_bytes, out_row_bytes, residual_row_bytes;
+  isize stride, reach, pad;  ///< output row i needs input rows [i * stride - pad, i * stride - pad + reach)
+  s64 macs;                  ///< of an image
+  std::size_t weight_bytes;
+
+  /// Those that exist.
+  RowRange input_rows(RowRange out) const {
+    return {std::max<isize>(0, out.begin * stride - pad), std::min(in_rows, (out.end - 1) * stride - pad + reach)};
+  }
+};
+
+/// What an operator is to Bands: it computes some rows from some rows.
+class RowKernel {
+ public:
+  virtual ~RowKernel() = default;
+  virtual RowGeometry row_geometry() const = 0;
+  /// Computes output rows `rows` of an image to `out`. `in` holds the input's rows `held`, among them all that exist of
+  /// those needed. `residual` is that of rows.begin, or null.
+  virtual void run_rows(const std::byte* in, RowRange held, RowRange rows, const std::byte* residual,
+                        std::byte* out) const = 0;
+};
+
 class Operator {
  public:
   virtual ~Operator() = default;
@@ -76,6 +106,9 @@ class Operator {
 
   /// Computes the outputs. Does not allocate, does not fail. Same bytes for every number of threads.
   virtual void run(const RunContext& context) const = 0;
+
+  /// After prepare: null unless it can run by rows (with constants for all inputs but 0 and the residual).
+  virtual const RowKernel* row_kernel() const { return nullptr; }
 
   /// After prepare: the kernel's name for profiles ("gemm_s8s8s32_6x64k4_avx512vnni", "transpose_4d").
   const char* kernel() const { return kernel_; }

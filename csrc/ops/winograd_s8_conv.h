@@ -19,8 +19,9 @@ class WinogradS8Conv final : public ConvBody {
   static bool suits(const PrepareContext& context, const ConvGeometry& g) {
     if (g.kernel_h != 3 || g.kernel_w != 3 || g.stride_h != 1 || g.stride_w != 1) return false;
     if (g.dilation_h != 1 || g.dilation_w != 1 || g.group != 1) return false;
+    // Levels that gemm_s8 alone has kernels of have dot products, or what is as good.
     const Isa isa = gemm_s8::isa(gemm_s8::select({g.out_pixels(), g.out_channels, 9, g.in_channels}, context.isa));
-    if (isa != Isa::neon && isa != Isa::neon32 && isa != Isa::scalar) return false;
+    if (isa != winograd_s8::isa(winograd_s8::select(context.isa))) return false;
     const TensorInfo& w = context.inputs[1];
     if (!w.is_constant() || w.dtype() != DType::s8 || !is_cheaper(g, context.threads)) return false;
     return winograd_s8::fits({w.constant<s8>(), nullptr, g.out_channels, g.in_channels, 0});

@@ -24,9 +24,9 @@ struct Kernel {
   OutputFunction* output;
 };
 
-#define WINOGRAD_S8_KERNEL(isa, function) \
-  InputFunction function##_input;         \
-  OutputFunction function##_output;
+#define WINOGRAD_S8_KERNEL(isa)              \
+  InputFunction winograd_s8_input_4x4_##isa; \
+  OutputFunction winograd_s8_output_4x4_##isa;
 #include "kernels/winograd_s8/kernels.inc"
 #undef WINOGRAD_S8_KERNEL
 

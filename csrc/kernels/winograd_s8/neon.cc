@@ -32,11 +32,11 @@ WHIT_INLINE void multiply_add(int32x4_t (&acc)[2], int16x8_t w, int16x8_t x) {
 
 namespace whit::winograd_s8 {
 
-void winograd_s8_4x4_neon_input(const InputArgs& args, isize tile_begin, isize tile_end) {
+void winograd_s8_input_4x4_neon(const InputArgs& args, isize tile_begin, isize tile_end) {
   input_tiles(args, tile_begin, tile_end);
 }
 
-void winograd_s8_4x4_neon_output(const OutputArgs& args, isize tile_begin, isize tile_end, isize n_begin, isize n_end) {
+void winograd_s8_output_4x4_neon(const OutputArgs& args, isize tile_begin, isize tile_end, isize n_begin, isize n_end) {
   output_tiles(args, tile_begin, tile_end, n_begin, n_end);
 }
 

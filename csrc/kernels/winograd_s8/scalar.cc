@@ -58,11 +58,11 @@ void product(const s16* lhs, isize lhs_stride, const s16* rhs, isize k, s32* out
 
 namespace whit::winograd_s8 {
 
-void winograd_s8_4x4_scalar_input(const InputArgs& args, isize tile_begin, isize tile_end) {
+void winograd_s8_input_4x4_scalar(const InputArgs& args, isize tile_begin, isize tile_end) {
   input_tiles(args, tile_begin, tile_end);
 }
 
-void winograd_s8_4x4_scalar_output(const OutputArgs& args, isize tile_begin, isize tile_end, isize n_begin,
+void winograd_s8_output_4x4_scalar(const OutputArgs& args, isize tile_begin, isize tile_end, isize n_begin,
                                    isize n_end) {
   output_tiles(args, tile_begin, tile_end, n_begin, n_end);
 }

@@ -11,7 +11,8 @@ namespace whit::winograd_s8 {
 namespace {
 
 constexpr Kernel kKernels[] = {
-#define WINOGRAD_S8_KERNEL(isa, function) {Isa::isa, #function, function##_input, function##_output},
+#define WINOGRAD_S8_KERNEL(isa) \
+  {Isa::isa, "winograd_s8_4x4_" #isa, winograd_s8_input_4x4_##isa, winograd_s8_output_4x4_##isa},
 #include "kernels/winograd_s8/kernels.inc"
 #undef WINOGRAD_S8_KERNEL
 };
