@@ -10,6 +10,8 @@ import pytest
 
 import whit
 from whit import _core
+from whit.format import write
+from whit.suite.builder import GraphBuilder
 
 LEVELS = _core.cpu()["active"]
 
@@ -140,3 +142,30 @@ def test_int8_of_real_models(name, shared, tmp_path, monkeypatch):
     for key, values in results.items():
         for tensor, value in values.items():
             assert value.tobytes() == first[tensor].tobytes(), f"{tensor} differs on {key}"
+
+
+@pytest.mark.parametrize("dtype", ["s8", "f32"])
+def test_bands_give_the_bytes_of_whole_tensors(dtype, monkeypatch):
+    """An inverted residual block that is too large for L2, run at once, and with its inside observed."""
+    builder = GraphBuilder("block", dtype)
+    x = builder.input(32, 112, 112)
+    expanded = builder.conv(x, 144, 1, activation="relu6")
+    depthwise = builder.conv(expanded, 144, 3, groups=144, activation="relu6")
+    builder.output(builder.conv(depthwise, 32, 1))
+    data = write(builder.graph)
+    numbers = np.random.default_rng(4)
+    for level in LEVELS:
+        monkeypatch.setenv("WHIT_ISA", level)
+        model = whit.load(data, threads=1)
+        (info,) = model.inputs
+        feeds = {info.name: numbers.standard_normal(info.shape).astype(np.float32)}
+        (wanted,) = model.run(feeds).values()
+        # Before it, the image becomes channels-last and in s8 is quantised.
+        assert [node["kernel"].startswith("bands:") for node in model.kernels()] == [False, True]
+        inside = [node["outputs"][0] for node in model.nodes()[:-1]]
+        whole = model.session(observe=inside)
+        assert whole.run(feeds)[model.outputs[0].name].tobytes() == wanted.tobytes()
+        assert len(whole.kernels()) == 4
+        for threads in (2, 3):
+            (value,) = whit.load(data, threads=threads).run(feeds).values()
+            assert value.tobytes() == wanted.tobytes()
