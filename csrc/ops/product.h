@@ -142,7 +142,7 @@ class PackedProduct {
     const auto epilogue = Product::epilogue_at(params, residual, residual_stride, first_);
     std::byte* target = out + first_ * out_element_bytes;
     const isize each = lhs.offsets ? scratch_per_thread() : 0;
-    const isize rows = mac_grain(tile_rows(), s64{n_} * taps_ * k_);
+    const isize rows = mac_grain(1, s64{n_} * taps_ * k_);
     const isize columns = mac_grain(panel_columns(*kernel_), s64{m} * taps_ * k_);
     // Rows, of which there may be too few tiles for equal shares; then columns, if theirs are smaller by a sixteenth.
     if (s64{16} * m * pool.largest_share(n_, columns) >= s64{15} * n_ * pool.largest_share(m, rows)) {
