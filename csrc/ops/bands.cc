@@ -19,7 +19,7 @@ bool Bands::join(const RowKernel* first, const RowKernel* second, IsaSet isa) {
   if (!first || !second) return false;
   const RowGeometry a = first->row_geometry(), b = second->row_geometry();
   // Weights are read once a band.
-  const std::size_t weights = static_cast<std::size_t>(near_bytes(isa) / 2);
+  const s64 weights = near_bytes(isa) / 2;
   return a.images == b.images && a.out_rows == b.in_rows && a.out_row_bytes == b.in_row_bytes &&
          a.weight_bytes <= weights && b.weight_bytes <= weights && s64{a.out_rows} * a.out_row_bytes >= far_bytes(isa);
 }
@@ -34,7 +34,10 @@ Bands::Bands(std::vector<std::unique_ptr<Operator>> chain, IsaSet isa, int threa
   const RowGeometry& last = stages_.back().geometry;
   for (const Stage& stage : stages_) row_macs_ += stage.geometry.macs / last.out_rows;
   while (band_ < last.out_rows && place_buffers(band_ + 1) <= near_bytes(isa)) ++band_;
-  scratch_per_thread_ = round_up(place_buffers(band_), isize{kAlignment});
+  buffer_bytes_ = place_buffers(band_);
+  isize own = 0;
+  for (const Stage& stage : stages_) own = std::max(own, stage.geometry.scratch_bytes);
+  scratch_per_thread_ = buffer_bytes_ + round_up(own, isize{kAlignment});
   scratch_bytes_ = static_cast<std::size_t>(scratch_per_thread_) * static_cast<std::size_t>(threads);
 }
 
@@ -52,8 +55,8 @@ isize Bands::place_buffers(isize rows) {
 /// One thread's way down an image.
 class Bands::Walk {
  public:
-  Walk(const std::vector<Stage>& stages, const std::byte* in, std::byte* scratch)
-      : stages_(stages), in_(in), scratch_(scratch) {}
+  Walk(const Bands& bands, const std::byte* in, std::byte* buffers)
+      : stages_(bands.stages_), in_(in), buffers_(buffers), scratch_(buffers + bands.buffer_bytes_) {}
 
   /// Rows of the output of operator i. Those of one operator are asked for from top to bottom.
   void compute(std::size_t i, RowRange rows, const std::byte* residual, std::byte* out) {
@@ -61,10 +64,10 @@ class Bands::Walk {
     const RowGeometry& g = stages_[i].geometry;
     const RowRange wanted = g.input_rows(rows);
     if (i == 0) {
-      stages_[0].kernel->run_rows(in_ + wanted.begin * g.in_row_bytes, wanted, rows, residual, out);
+      stages_[0].kernel->run_rows(in_ + wanted.begin * g.in_row_bytes, wanted, rows, residual, out, scratch_);
       return;
     }
-    std::byte* const buffer = scratch_ + stages_[i - 1].buffer;
+    std::byte* const buffer = buffers_ + stages_[i - 1].buffer;
     RowRange& held = held_[i - 1];
     if (held.end <= wanted.begin) held = {wanted.begin, wanted.begin};
     std::memmove(buffer, buffer + (wanted.begin - held.begin) * g.in_row_bytes,
@@ -72,13 +75,14 @@ class Bands::Walk {
     held.begin = wanted.begin;
     compute(i - 1, {held.end, wanted.end}, nullptr, buffer + (held.end - held.begin) * g.in_row_bytes);
     held.end = std::max(held.end, wanted.end);
-    stages_[i].kernel->run_rows(buffer, held, rows, residual, out);
+    stages_[i].kernel->run_rows(buffer, held, rows, residual, out, scratch_);
   }
 
  private:
   const std::vector<Stage>& stages_;
   const std::byte* const in_;
-  std::byte* const scratch_;
+  std::byte* const buffers_;
+  std::byte* const scratch_;                     // of the operators, one at a time
   std::array<RowRange, kMostOperators> held_{};  // rows of the output of each operator that are in its buffer
 };
 
@@ -90,7 +94,7 @@ void Bands::run(const RunContext& context) const {
     if (residual) residual += image * last.out_rows * last.residual_row_bytes;
     std::byte* out = context.outputs[0] + image * last.out_rows * last.out_row_bytes;
     context.pool.parallel_for(last.out_rows, mac_grain(1, row_macs_), [&](isize begin, isize end, int thread) {
-      Walk walk(stages_, in, context.scratch + thread * scratch_per_thread_);
+      Walk walk(*this, in, context.scratch + thread * scratch_per_thread_);
       for (isize row = begin; row < end; row += band_) {
         walk.compute(stages_.size() - 1, {row, std::min(end, row + band_)},
                      residual ? residual + row * last.residual_row_bytes : nullptr, out + row * last.out_row_bytes);

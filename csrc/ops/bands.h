@@ -41,7 +41,7 @@ class Bands final : public Operator {
 
   std::vector<std::unique_ptr<Operator>> chain_;
   std::vector<Stage> stages_;
-  isize band_ = 1, scratch_per_thread_ = 0;
+  isize band_ = 1, buffer_bytes_ = 0, scratch_per_thread_ = 0;
   s64 row_macs_ = 0;
   std::string name_;
 };

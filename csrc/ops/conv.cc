@@ -19,20 +19,6 @@
 namespace whit::ops {
 namespace {
 
-/// The rows of a convolution whose row of output pixels takes `weight_bytes` of weights.
-RowGeometry row_geometry_of(const ConvGeometry& g, isize element_bytes, isize out_element_bytes,
-                            std::size_t weight_bytes) {
-  RowGeometry r{};
-  r.images = g.images, r.in_rows = g.in_h, r.out_rows = g.out_h;
-  r.in_row_bytes = g.in_w * g.in_channels * element_bytes;
-  r.out_row_bytes = g.out_w * g.out_stride * out_element_bytes;
-  r.residual_row_bytes = g.out_w * g.out_channels * element_bytes;
-  r.stride = g.stride_h, r.reach = (g.kernel_h - 1) * g.dilation_h + 1, r.pad = g.pad_top;
-  r.macs = s64{g.out_pixels()} * g.out_channels * g.taps() * (g.in_channels / g.group);
-  r.weight_bytes = weight_bytes;
-  return r;
-}
-
 template <class Product>
 class ProductConv final : public ConvBody, private RowKernel {
  public:
@@ -78,11 +64,11 @@ class ProductConv final : public ConvBody, private RowKernel {
 
  private:
   RowGeometry row_geometry() const override {
-    return row_geometry_of(g_, sizeof(Element), out_element_bytes_, groups_[0].packed_bytes());
+    return g_.row_geometry(sizeof(Element), out_element_bytes_, groups_[0].packed_bytes(), 0);
   }
 
-  void run_rows(const std::byte* in, RowRange held, RowRange rows, const std::byte* residual,
-                std::byte* out) const override {
+  void run_rows(const std::byte* in, RowRange held, RowRange rows, const std::byte* residual, std::byte* out,
+                std::byte*) const override {
     const auto* x = reinterpret_cast<const Element*>(in) + (rows.begin - held.begin) * g_.in_w * g_.in_channels;
     groups_[0].run_rows({x, g_.in_channels, nullptr, nullptr}, (rows.end - rows.begin) * g_.out_w, epilogue_, residual,
                         g_.out_channels, out, out_element_bytes_, g_.out_stride);
@@ -196,17 +182,15 @@ class DepthwiseConv final : public ConvBody, private RowKernel {
 
  private:
   RowGeometry row_geometry() const override {
-    return row_geometry_of(g_, sizeof(Element), out_element_bytes_, packed_bytes_);
+    return g_.row_geometry(sizeof(Element), out_element_bytes_, static_cast<isize>(packed_bytes_), 0);
   }
 
-  /// The rows held are an image of their own, with padding only where the whole image has some.
-  void run_rows(const std::byte* in, RowRange held, RowRange rows, const std::byte* residual,
-                std::byte* out) const override {
+  void run_rows(const std::byte* in, RowRange held, RowRange rows, const std::byte* residual, std::byte* out,
+                std::byte*) const override {
+    const ConvGeometry g = g_.of_rows(held, rows);
     typename Depthwise::Geometry geometry = geometry_;
-    geometry.in_h = held.end - held.begin;
-    geometry.out_h = rows.end - rows.begin;
-    geometry.pad_top = g_.pad_top + held.begin - rows.begin * g_.stride_h;
-    dwconv_run(*kernel_, args_for(geometry, in, residual, out), 0, geometry.out_h);
+    geometry.in_h = g.in_h, geometry.out_h = g.out_h, geometry.pad_top = g.pad_top;
+    dwconv_run(*kernel_, args_for(geometry, in, residual, out), 0, g.out_h);
   }
 
   typename Depthwise::Args args_for(const typename Depthwise::Geometry& geometry, const std::byte* in,

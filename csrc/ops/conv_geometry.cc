@@ -61,6 +61,19 @@ void fill_padding(const Node& node, const TensorInfo& x, std::vector<f32>* paddi
   padding->resize(static_cast<std::size_t>(x.shape[x.shape.rank() - 1]), 0.0f);
 }
 
+RowGeometry ConvGeometry::row_geometry(isize in_element_bytes, isize out_element_bytes, isize weight_bytes,
+                                       isize scratch_bytes) const {
+  RowGeometry r{};
+  r.images = images, r.in_rows = in_h, r.out_rows = out_h;
+  r.in_row_bytes = in_w * in_channels * in_element_bytes;
+  r.out_row_bytes = out_w * out_stride * out_element_bytes;
+  r.residual_row_bytes = out_w * out_channels * in_element_bytes;
+  r.stride = stride_h, r.reach = (kernel_h - 1) * dilation_h + 1, r.pad = pad_top;
+  r.macs = s64{out_pixels()} * out_channels * taps() * (in_channels / group);
+  r.weight_bytes = weight_bytes, r.scratch_bytes = scratch_bytes;
+  return r;
+}
+
 Status infer_conv(const Node& node, const Shape& x, const Shape& w, ConvGeometry* geometry, Shape* out_shape) {
   const int rank = x.rank();
   if (rank != w.rank() || (rank != 3 && rank != 4))

@@ -15,6 +15,17 @@ struct ConvGeometry {
   isize in_pixels() const { return in_h * in_w; }
   isize out_pixels() const { return out_h * out_w; }
   bool is_depthwise() const { return group == in_channels && group == out_channels && group > 1; }
+  /// Of output rows `rows`, computed from input rows `held` as if these were an image of their own: it has padding only
+  /// where the whole one has.
+  ConvGeometry of_rows(RowRange held, RowRange rows) const {
+    ConvGeometry g = *this;
+    g.in_h = held.end - held.begin;
+    g.out_h = rows.end - rows.begin;
+    g.pad_top = pad_top + held.begin - rows.begin * stride_h;
+    return g;
+  }
+  RowGeometry row_geometry(isize in_element_bytes, isize out_element_bytes, isize weight_bytes,
+                           isize scratch_bytes) const;
   /// Output pixel i reads input pixel i alone.
   bool is_pointwise() const {
     return taps() == 1 && stride_h == 1 && stride_w == 1 && pad_top == 0 && pad_left == 0 && pad_bottom == 0 &&

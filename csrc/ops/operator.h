@@ -70,7 +70,8 @@ struct RowGeometry {
   isize in_row_bytes, out_row_bytes, residual_row_bytes;
   isize stride, reach, pad;  ///< output row i needs input rows [i * stride - pad, i * stride - pad + reach)
   s64 macs;                  ///< of an image
-  std::size_t weight_bytes;
+  isize weight_bytes;
+  isize scratch_bytes;  ///< that a thread needs
 
   /// Those that exist.
   RowRange input_rows(RowRange out) const {
@@ -85,8 +86,8 @@ class RowKernel {
   virtual RowGeometry row_geometry() const = 0;
   /// Computes output rows `rows` of an image to `out`. `in` holds the input's rows `held`, among them all that exist of
   /// those needed. `residual` is that of rows.begin, or null.
-  virtual void run_rows(const std::byte* in, RowRange held, RowRange rows, const std::byte* residual,
-                        std::byte* out) const = 0;
+  virtual void run_rows(const std::byte* in, RowRange held, RowRange rows, const std::byte* residual, std::byte* out,
+                        std::byte* scratch) const = 0;
 };
 
 class Operator {

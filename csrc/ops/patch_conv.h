@@ -152,7 +152,7 @@ class Patches {
 };
 
 template <class Product>
-class PatchConv final : public ConvBody {
+class PatchConv final : public ConvBody, private RowKernel {
  public:
   using Element = typename Product::Element;
 
@@ -183,35 +183,54 @@ class PatchConv final : public ConvBody {
   const char* kernel_name() const override { return groups_[0].kernel_name(); }
   std::size_t scratch_bytes() const override { return static_cast<std::size_t>(scratch_per_thread_ * threads_); }
 
+  const RowKernel* row_kernel() const override { return this; }
+
   void run(const RunContext& context) const override {
-    const auto* x = reinterpret_cast<const Element*>(context.inputs[0]);
     const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
-    const isize image_in = g_.in_pixels() * g_.in_channels, channels = g_.out_channels;
-    const isize work = channels / g_.group * stride_;
-    const Patches<Element> patches(g_, stride_);
+    const RowGeometry rows = row_geometry();
+    const isize grain = mac_grain(groups_[0].tile_rows(), g_.out_channels * stride_);
     for (isize image = 0; image < g_.images; ++image) {
-      const Element* const image_begin = x + image * image_in;
-      for (isize i = 0; i < g_.group; ++i) {
-        const auto& group = groups_[static_cast<std::size_t>(i)];
-        context.pool.parallel_for(
-            g_.out_pixels(), mac_grain(group.tile_rows(), work), [&](isize begin, isize end, int thread) {
-              auto* block = reinterpret_cast<Element*>(context.scratch + thread * scratch_per_thread_);
-              for (isize row = begin; row < end; row += block_) {
-                const isize count = std::min(block_, end - row), at = image * g_.out_pixels() + row;
-                const isize channel = i * (g_.in_channels / g_.group);
-                patches.gather(image_begin + channel, image_begin + image_in, padding_.data() + channel, row, count,
-                               block);
-                group.run_rows({block, stride_, nullptr, nullptr}, count, epilogue_,
-                               residual ? residual + at * channels * static_cast<isize>(sizeof(Element)) : nullptr,
-                               channels, context.outputs[0] + at * g_.out_stride * out_element_bytes_,
-                               out_element_bytes_, g_.out_stride);
-              }
-            });
-      }
+      const std::byte* in = context.inputs[0] + image * g_.in_h * rows.in_row_bytes;
+      const std::byte* added = residual ? residual + image * g_.out_h * rows.residual_row_bytes : nullptr;
+      std::byte* out = context.outputs[0] + image * g_.out_h * rows.out_row_bytes;
+      context.pool.parallel_for(g_.out_pixels(), grain, [&](isize begin, isize end, int thread) {
+        pixels(g_, in, added, out, begin, end, context.scratch + thread * scratch_per_thread_);
+      });
     }
   }
 
  private:
+  RowGeometry row_geometry() const override {
+    isize weights = 0;
+    for (const auto& group : groups_) weights += group.packed_bytes();
+    return g_.row_geometry(sizeof(Element), out_element_bytes_, weights, scratch_per_thread_);
+  }
+
+  void run_rows(const std::byte* in, RowRange held, RowRange rows, const std::byte* residual, std::byte* out,
+                std::byte* scratch) const override {
+    const ConvGeometry g = g_.of_rows(held, rows);
+    pixels(g, in, residual, out, 0, g.out_pixels(), scratch);
+  }
+
+  /// Output pixels [begin, end) of one image.
+  void pixels(const ConvGeometry& g, const std::byte* in, const std::byte* residual, std::byte* out, isize begin,
+              isize end, std::byte* scratch) const {
+    const auto* x = reinterpret_cast<const Element*>(in);
+    auto* block = reinterpret_cast<Element*>(scratch);
+    const Patches<Element> patches(g, stride_);
+    const isize channels = g.out_channels, k = g.in_channels / g.group;
+    for (isize row = begin; row < end; row += block_) {
+      const isize count = std::min(block_, end - row);
+      const std::byte* added = residual ? residual + row * channels * static_cast<isize>(sizeof(Element)) : nullptr;
+      for (isize i = 0; i < g.group; ++i) {
+        patches.gather(x + i * k, x + g.in_pixels() * g.in_channels, padding_.data() + i * k, row, count, block);
+        groups_[static_cast<std::size_t>(i)].run_rows({block, stride_, nullptr, nullptr}, count, epilogue_, added,
+                                                      channels, out + row * g.out_stride * out_element_bytes_,
+                                                      out_element_bytes_, g.out_stride);
+      }
+    }
+  }
+
   static constexpr isize kBlockBytes = 4 << 10;  // of patches: in L1 beside weights and outputs
 
   ConvGeometry g_{};

@@ -114,7 +114,7 @@ class PackedProduct {
   }
 
   const char* kernel_name() const { return name(*kernel_); }
-  std::size_t packed_bytes() const { return Product::packed_bytes(*kernel_, n_, taps_, k_); }
+  isize packed_bytes() const { return static_cast<isize>(Product::packed_bytes(*kernel_, n_, taps_, k_)); }
   isize tile_rows() const { return Product::tile_rows(*kernel_); }
 
   /// For callers whose lhs has some value (any) up to a whole group of k in every row: rows are read without a

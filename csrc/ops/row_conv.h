@@ -29,7 +29,7 @@ struct InsideRange {
   }
 };
 
-class RowConv final : public ConvBody {
+class RowConv final : public ConvBody, private RowKernel {
  public:
   /// Where windows have long rows, and threads get some rows of the output each.
   static bool suits(const ConvGeometry& g) {
@@ -66,11 +66,16 @@ class RowConv final : public ConvBody {
   const char* kernel_name() const override { return rows_.kernel_name(); }
   std::size_t scratch_bytes() const override { return static_cast<std::size_t>(scratch_per_thread_ * threads_); }
 
+  const RowKernel* row_kernel() const override { return this; }
+
   void run(const RunContext& context) const override {
-    const s64 row_work = s64{g_.out_w} * g_.out_channels * g_.taps() * g_.in_channels;
+    const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
+    const RowGeometry rows = row_geometry();
     for (isize image = 0; image < g_.images; ++image) {
-      const Image at(*this, context, image);
-      context.pool.parallel_for(g_.out_h, mac_grain(1, row_work), [&](isize begin, isize end, int thread) {
+      const Image at(*this, g_, context.inputs[0] + image * g_.in_h * rows.in_row_bytes,
+                     residual ? residual + image * g_.out_h * rows.residual_row_bytes : nullptr,
+                     context.outputs[0] + image * g_.out_h * rows.out_row_bytes);
+      context.pool.parallel_for(g_.out_h, mac_grain(1, rows.macs / g_.out_h), [&](isize begin, isize end, int thread) {
         at.output_rows(begin, end, reinterpret_cast<f32*>(context.scratch + thread * scratch_per_thread_));
       });
     }
@@ -80,19 +85,28 @@ class RowConv final : public ConvBody {
   static constexpr isize kElementBytes = static_cast<isize>(sizeof(f32));
   static constexpr isize kBlockBytes = 4 << 10;  // of patches: in L1 beside weights and outputs
 
+  RowGeometry row_geometry() const override {
+    return g_.row_geometry(kElementBytes, kElementBytes, patches_.packed_bytes(), scratch_per_thread_);
+  }
+
+  void run_rows(const std::byte* in, RowRange held, RowRange rows, const std::byte* residual, std::byte* out,
+                std::byte* scratch) const override {
+    const ConvGeometry g = g_.of_rows(held, rows);
+    Image(*this, g, in, residual, out).output_rows(0, g.out_h, reinterpret_cast<f32*>(scratch));
+  }
+
   /// One image of a run.
   class Image {
    public:
-    Image(const RowConv& conv, const RunContext& context, isize image)
+    Image(const RowConv& conv, const ConvGeometry& g, const std::byte* in, const std::byte* residual, std::byte* out)
         : conv_(conv),
-          g_(conv.g_),
-          patches_(g_, g_.taps() * g_.in_channels),
-          rows_(InsideRange::rows(g_)),
-          columns_(InsideRange::columns(g_)),
-          in_(reinterpret_cast<const f32*>(context.inputs[0]) + image * g_.in_pixels() * g_.in_channels),
-          residual_(context.inputs.size() > 3 ? context.inputs[3] : nullptr),
-          out_(context.outputs[0]),
-          first_(image * g_.out_pixels()) {}
+          g_(g),
+          patches_(g, g.taps() * g.in_channels),
+          rows_(InsideRange::rows(g)),
+          columns_(InsideRange::columns(g)),
+          in_(reinterpret_cast<const f32*>(in)),
+          residual_(residual),
+          out_(out) {}
 
     void output_rows(isize begin, isize end, f32* scratch) const {
       isize done = begin * g_.out_w;  // output pixels before it
@@ -118,7 +132,7 @@ class RowConv final : public ConvBody {
     }
 
     void multiply(const PackedProduct<ProductF32>& product, const gemm_f32::Lhs& lhs, isize pixel, isize count) const {
-      const isize at = (first_ + pixel) * kElementBytes;
+      const isize at = pixel * kElementBytes;
       product.run_rows(lhs, count, conv_.epilogue_, residual_ ? residual_ + at * g_.out_channels : nullptr,
                        g_.out_channels, out_ + at * g_.out_stride, kElementBytes, g_.out_stride);
     }
@@ -130,7 +144,6 @@ class RowConv final : public ConvBody {
     const f32* const in_;
     const std::byte* const residual_;
     std::byte* const out_;
-    const isize first_;  // output pixel
   };
 
   ConvGeometry g_{};

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -18,7 +19,9 @@ using V = std::vector<s64>;
 /// Convolutions on tensors that are too large for any L2 to keep.
 class Chain {
  public:
-  explicit Chain(s64 images = 1) { last = x = b.input({images, 97, 113, 32}); }
+  explicit Chain(s64 images = 1, std::array<s64, 3> size = {97, 113, 32}) {
+    last = x = b.input({images, size[0], size[1], size[2]});
+  }
 
   int conv(int from, s64 in, s64 out, s64 kernel, s64 stride, V pads, s64 group, s64 dilation = 1, int residual = -1) {
     std::vector<int> inputs{from, b.constant({out, kernel, kernel, in / group})};
@@ -96,6 +99,16 @@ TEST_CASE("an expansion, a depthwise convolution and a projection") {
       if (stride == 1) chain.pointwise(100, 24);
       check_one_band(chain);
     }
+  }
+}
+
+TEST_CASE("a first layer, whose windows are rows of memory or gathered") {
+  for (s64 channels : {3, 1}) {
+    Chain chain(2, {197, 229, channels});
+    chain.parts.push_back(chain.last = chain.conv(chain.x, channels, 40, 3, 2, V(4, 1), 1));
+    chain.depthwise(40, 3, 1, V(4, 1));
+    chain.pointwise(40, 16);
+    check_one_band(chain);
   }
 }
 

@@ -144,15 +144,29 @@ def test_int8_of_real_models(name, shared, tmp_path, monkeypatch):
             assert value.tobytes() == first[tensor].tobytes(), f"{tensor} differs on {key}"
 
 
-@pytest.mark.parametrize("dtype", ["s8", "f32"])
-def test_bands_give_the_bytes_of_whole_tensors(dtype, monkeypatch):
-    """An inverted residual block that is too large for L2, run at once, and with its inside observed."""
+def block(dtype):
+    """An inverted residual block."""
     builder = GraphBuilder("block", dtype)
     x = builder.input(32, 112, 112)
     expanded = builder.conv(x, 144, 1, activation="relu6")
     depthwise = builder.conv(expanded, 144, 3, groups=144, activation="relu6")
     builder.output(builder.conv(depthwise, 32, 1))
-    data = write(builder.graph)
+    return builder.graph
+
+
+def stem(dtype):
+    """A first layer and what follows it."""
+    builder = GraphBuilder("stem", dtype)
+    x = builder.conv(builder.input(3, 320, 320), 48, 3, 2, activation="relu6")
+    builder.output(builder.conv(builder.conv(x, 48, 3, groups=48, activation="relu6"), 16, 1))
+    return builder.graph
+
+
+@pytest.mark.parametrize("network", [block, stem])
+@pytest.mark.parametrize("dtype", ["s8", "f32"])
+def test_bands_give_the_bytes_of_whole_tensors(network, dtype, monkeypatch):
+    """Tensors that are too large for L2, run at once, and observed, which keeps them whole."""
+    data = write(network(dtype))
     numbers = np.random.default_rng(4)
     for level in LEVELS:
         monkeypatch.setenv("WHIT_ISA", level)
