@@ -1,6 +1,7 @@
 import os
 import pathlib
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -102,6 +103,7 @@ def _state(stat):
         letter = stat.read_text().rpartition(")")[2].split()[0]
         if letter == "T":
             break
+        time.sleep(0.005)
     return letter
 
 
