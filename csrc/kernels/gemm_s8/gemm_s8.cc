@@ -97,8 +97,8 @@ void pack_tap(isize kr, const s8* source, isize k, u8 offset, isize step, u8* gr
 
 /// Four columns of groups of 4, `count` values of each, a multiple of 16: transposes of 4 x 4 groups.
 void pack_four(const s8* source, isize column_step, isize count, u8 offset, isize step, u8* group) {
-  using Bytes = u8 [[gnu::vector_size(16)]];
-  using Groups = u32 [[gnu::vector_size(16)]];
+  using Bytes = u8 __attribute__((vector_size(16)));
+  using Groups = u32 __attribute__((vector_size(16)));
   const auto load = [&](isize at) {
     Bytes bytes;
     std::memcpy(&bytes, source + at, sizeof bytes);
