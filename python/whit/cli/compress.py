@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,20 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--recipe",
         default="int8",
-        metavar="NAME",
+        metavar="NAME|FILE.toml",
         help="int8: integer arithmetic, needs --data; int8-weights: f32 arithmetic, weights of a quarter the size; "
-        "f32: no loss (default: int8)",
+        "f32: no loss; or a recipe of your own (default: int8)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="change the recipe: storage=archive, quantize.calibration.method=kl, ...; may be repeated",
+    )
+    parser.add_argument(
+        "--print-recipe", action="store_true", help="print the recipe as TOML, with what --set changes, and stop"
     )
     parser.add_argument(
         "--data",
@@ -74,9 +86,10 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.inputs:
         recipe = replace(recipe, inputs=arguments.inputs)
     if arguments.calibration:
-        recipe = replace(recipe, calibration=replace(recipe.calibration, method=arguments.calibration))
+        recipe = recipe.with_settings([f"quantize.calibration.method={arguments.calibration}"])
     if arguments.keep_f32:
-        recipe = replace(recipe, keep_f32=(*recipe.keep_f32, *arguments.keep_f32))
+        recipe = recipe.with_settings([f"quantize.skip={json.dumps(arguments.keep_f32)}"])
+    recipe = recipe.with_settings(arguments.settings)
     model, output = Path(arguments.model), Path(arguments.output)
     if not model.exists():
         raise FileError(f"{model}: no such file")

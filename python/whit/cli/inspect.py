@@ -221,12 +221,18 @@ def _made(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _recipe(values: Mapping[str, Any]) -> str:
-    """`int8: weights s8, activations s8, calibration mse`."""
-    shown = {key: values[key] for key in ("weights", "activations", "keep_f32") if key in values}
-    calibration = values.get("calibration")
-    if values.get("activations") == "s8" and isinstance(calibration, Mapping):
-        shown["calibration"] = calibration.get("method")
-    return f"{values.get('name')}: {_settings(shown)}"
+    """`small: storage archive; quantize (bits 4, calibration (method kl))`."""
+    own = {key: value for key, value in values.items() if key not in ("version", "name", "steps")}
+    steps = values.get("steps")
+    parts = [_settings(own), *(map(_step, steps) if isinstance(steps, list) else ())]
+    return f"{values.get('name')}: {'; '.join(filter(None, parts)) or 'as it is'}"
+
+
+def _step(values: object) -> str:
+    if not isinstance(values, Mapping):
+        return json.dumps(values)
+    settings = _settings({key: value for key, value in values.items() if key != "kind"})
+    return f"{values.get('kind')} ({settings})" if settings else f"{values.get('kind')}"
 
 
 def _settings(values: object) -> str:
@@ -240,6 +246,8 @@ def _value(value: object) -> str:
         return f"{value:.6g}"
     if isinstance(value, list):
         return ":".join(map(_value, value))
+    if isinstance(value, Mapping):
+        return f"({_settings(value)})"
     if isinstance(value, str):
         return value if len(value) <= _LONG else f"{value[:_LONG]}..."
     return json.dumps(value)

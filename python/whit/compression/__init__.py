@@ -1,7 +1,8 @@
-"""Compression: recipes, calibration, quantisation, and the pipeline that applies them."""
+"""Compression: recipes, calibration, steps, and the pipeline that applies them."""
 
 from whit.compression.pipeline import compress
-from whit.compression.recipe import PRESETS, Calibration, Recipe
+from whit.compression.recipe import PRESETS, Recipe
 from whit.compression.result import LayerReport, Report
+from whit.compression.steps import STEPS, Calibration, Quantize, Step
 
-__all__ = ["PRESETS", "Calibration", "LayerReport", "Recipe", "Report", "compress"]
+__all__ = ["PRESETS", "STEPS", "Calibration", "LayerReport", "Quantize", "Recipe", "Report", "Step", "compress"]

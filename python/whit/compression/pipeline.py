@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from whit.compression.calibrate import RunnerFactory, engine_runner, observe_histograms, observe_ranges
-from whit.compression.equalize import encode_factors, equalize
+from whit.compression.calibrate import RunnerFactory, engine_runner
+from whit.compression.equalize import encode_factors
 from whit.compression.error import Partner, counterpart, measure
 from whit.compression.pictures import METADATA_KEY, encode_pictures, take_pictures
-from whit.compression.plan import PRODUCTS, Plan, make_plan, observed
-from whit.compression.quantize import quantize, quantize_weights
 from whit.compression.recipe import Recipe, RecipeLike
 from whit.compression.result import LayerReport, Report
-from whit.data import Dataset, PreprocessLike, open_data, resolve_preprocess
-from whit.errors import CalibrationError, InvalidArgumentError, RecipeError
+from whit.compression.steps import State
+from whit.data import PreprocessLike, open_data, resolve_preprocess
+from whit.errors import CalibrationError, InvalidArgumentError
 from whit.ir import Graph, Node, Quantization
 from whit.progress import ProgressCallback
 from whit.version import __version__
@@ -50,8 +46,8 @@ def compress(
         model: an ONNX model: a path, its bytes or a `ModelProto`; or a graph of whit.
         out: where to write the file. It is replaced in one step when all went well, else untouched. None returns the
             bytes in `Report.file`.
-        recipe: "f32" (no loss), "int8" (integer arithmetic; needs data), "int8-weights" (smaller, f32 arithmetic), a
-            `Recipe`, or a mapping as `Recipe.to_dict` gives it.
+        recipe: a preset: "f32" (no loss), "int8" (integer arithmetic; needs data), "int8-weights" (smaller, f32
+            arithmetic); a .toml file, a `Recipe`, or a mapping as `Recipe.to_dict` gives it.
         data: calibration data: a folder of pictures or .npy files, an .npz, arrays, or an iterable of feeds; see
             `whit.data.open_data`. About 100 samples like those the model will meet.
         preprocess: how pictures become arrays (`whit.preprocess.Preprocess`, its text form, or a dict of one per
@@ -95,48 +91,40 @@ def run_pipeline(
         )
     path = None if out is None else _check_out(out)
     graph, source_bytes = _import(model, input_shapes)
-    float_graph = optimize(graph)
-    inputs = [float_graph.tensors[name] for name in float_graph.inputs]
-    steps = resolve_preprocess(preprocess, inputs)
-    if recipe.activations == "s8":
-        _check_f32(float_graph, recipe)
-    pictures = steps if recipe.inputs == "u8" else {}
+    reference = optimize(graph)
+    for step in recipe.steps:
+        step.check_model(reference)
+    inputs = [reference.tensors[name] for name in reference.inputs]
+    preprocesses = resolve_preprocess(preprocess, inputs)
+    pictures = preprocesses if recipe.inputs == "u8" else {}
     if recipe.inputs == "u8":
-        float_graph = take_pictures(float_graph, steps)
-        inputs = [float_graph.tensors[name] for name in float_graph.inputs]
-        steps = {name: each.as_picture() for name, each in steps.items()}
-    dataset = None if data is None else open_data(data, inputs, steps)
+        reference = take_pictures(reference, preprocesses)
+        inputs = [reference.tensors[name] for name in reference.inputs]
+        preprocesses = {name: each.as_picture() for name, each in preprocesses.items()}
+    dataset = None if data is None else open_data(data, inputs, preprocesses)
 
-    reasons: dict[str, str] = {}
-    notes: list[str] = []
-    factors: dict[str, np.ndarray] = {}
-    result = clone(float_graph)
-    if recipe.activations == "s8":
-        assert dataset is not None, "checked above"
-        plan = make_plan(result, recipe)
-        result, factors = _quantize(result, plan, dataset, recipe, runner, callback)
-        reasons = plan.reasons
-        notes = _notes(float_graph, plan)
-    elif recipe.weights == "s8":
-        reasons = quantize_weights(result, recipe)
-    layers = _layers(float_graph, result, reasons, _errors(float_graph, result, factors, dataset, runner, callback))
+    state = State(clone(reference), reference, dataset, runner, callback, recipe.seed)
+    for step in recipe.steps:
+        step.apply(state)
+    result = state.graph
+    layers = _layers(state, _errors(state))
 
     report = Report(
         recipe=recipe.to_dict(),
         layers=tuple(layers),
         source_bytes=source_bytes,
         file_bytes=0,
-        weight_bytes_before=_constant_bytes(float_graph),
+        weight_bytes_before=_constant_bytes(reference),
         weight_bytes_after=_constant_bytes(result),
         calibration_samples=len(dataset) if dataset is not None and recipe.needs_data else 0,
-        notes=tuple(notes),
+        notes=tuple(state.notes),
         path=None if path is None else str(path),
     )
-    result.metadata = _metadata(graph, recipe, steps, report)
+    result.metadata = _metadata(graph, recipe, preprocesses, report)
     if pictures:
         result.metadata[METADATA_KEY] = encode_pictures(pictures)
-    if factors:
-        result.metadata["equalization"] = encode_factors(factors)
+    if state.factors:
+        result.metadata["equalization"] = encode_factors(state.factors)
     if path is None:
         file = write(result)
         return _with_file(report, len(file), file)
@@ -168,64 +156,24 @@ def _check_out(out: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _check_f32(graph: Graph, recipe: Recipe) -> None:
-    quantized = next((tensor.name for tensor in graph.tensors.values() if tensor.quantization is not None), None)
-    if quantized is not None:
-        raise RecipeError(
-            f"recipe {recipe.name!r} needs an f32 model; this one is quantised already (tensor {quantized!r}). "
-            "Recipe 'f32' keeps it as it is, in integers"
-        )
-
-
-def _quantize(
-    graph: Graph, plan: Plan, data: Dataset, recipe: Recipe, runner: RunnerFactory, callback: ProgressCallback | None
-) -> tuple[Graph, dict[str, np.ndarray]]:
-    """The quantised graph, and the factors that its tensors were equalised by."""
-    from whit.optimize import optimize
-
-    names = list(observed(graph, plan))
-    if recipe.bias_correction:
-        names += [node.inputs[0] for node in graph.nodes if node in plan.nodes and node.op in PRODUCTS]
-    statistics = observe_ranges(graph, names, data, runner=runner, callback=callback)
-    factors = equalize(graph, plan, statistics) if recipe.equalize else {}
-    if recipe.calibration.method != "minmax":
-        bins = recipe.calibration.bins
-        observe_histograms(graph, statistics, data, bins=bins, runner=runner, callback=callback)
-    quantize(graph, plan, statistics, recipe)
-    return optimize(graph), factors
-
-
-def _notes(graph: Graph, plan: Plan) -> list[str]:
-    if not any(node.op in PRODUCTS for node in plan.nodes):
-        return ["no layer computes in s8: " + "; ".join(sorted(set(plan.reasons.values())))]
-    left = Counter(f"{node.op} ({plan.reasons[node.name]})" for node in graph.nodes if node.name in plan.reasons)
-    return [f"{count} x {what} stays f32" for what, count in left.most_common()]
-
-
-def _errors(
-    reference: Graph,
-    result: Graph,
-    factors: Mapping[str, np.ndarray],
-    data: Dataset | None,
-    runner: RunnerFactory,
-    callback: ProgressCallback | None,
-) -> dict[str, float]:
-    """Signal-to-noise ratio of the computed tensors of `reference`, in decibel."""
-    if data is None:
+def _errors(state: State) -> dict[str, float]:
+    """Signal-to-noise ratio of the computed tensors of the reference, in decibel."""
+    if state.data is None:
         return {}
+    reference, result = state.reference, state.graph
     computed = {name for node in result.nodes for name in node.outputs if name}
     partners: dict[str, Partner] = {}
     for node in reference.nodes:
         name = node.outputs[0]
         found = counterpart(name, computed)
         if found is not None and reference.tensors[name].dtype == "f32":
-            partners[name] = Partner(found, _described(result.tensors[found].quantization), factors.get(name))
+            partners[name] = Partner(found, _described(result.tensors[found].quantization), state.factors.get(name))
     differences = measure(
-        runner(reference, [name for name in partners if name not in reference.outputs]),
-        runner(result, [partner.name for partner in partners.values() if partner.name not in result.outputs]),
+        state.runner(reference, [name for name in partners if name not in reference.outputs]),
+        state.runner(result, [partner.name for partner in partners.values() if partner.name not in result.outputs]),
         partners,
-        data.take(_REPORT_SAMPLES),
-        callback=callback,
+        state.data.take(_REPORT_SAMPLES),
+        callback=state.callback,
     )
     return {name: round(difference.snr_db, 2) for name, difference in differences.items()}
 
@@ -237,7 +185,8 @@ def _described(quantization: Quantization | None) -> dict[str, Any] | None:
     return {"scale": quantization.scale, "zero_point": quantization.zero_point, "axis": quantization.axis}
 
 
-def _layers(reference: Graph, result: Graph, reasons: dict[str, str], errors: dict[str, float]) -> list[LayerReport]:
+def _layers(state: State, errors: Mapping[str, float]) -> list[LayerReport]:
+    reference, result = state.reference, state.graph
     producers = {name: node for node in result.nodes for name in node.outputs if name}
     layers = []
     for node in reference.nodes:
@@ -251,7 +200,7 @@ def _layers(reference: Graph, result: Graph, reasons: dict[str, str], errors: di
                 bytes_before=_node_bytes(reference, node),
                 bytes_after=0 if after is None else _node_bytes(result, after),
                 snr_db=errors.get(node.outputs[0]),
-                note=reasons.get(node.name, ""),
+                note=state.reasons.get(node.name, ""),
             )
         )
     return layers

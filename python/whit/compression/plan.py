@@ -18,12 +18,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from whit.compression.recipe import Recipe
 from whit.ir import Graph, Node
 from whit.optimize.base import attribute_floats
+
+if TYPE_CHECKING:
+    from whit.compression.steps import Step
 
 __all__ = ["PRODUCTS", "Plan", "data_inputs", "has_residual", "make_plan", "observed"]
 
@@ -76,22 +79,22 @@ def has_residual(node: Node) -> bool:
     return node.op in PRODUCTS and len(node.inputs) > 3 and node.inputs[3] != ""
 
 
-def make_plan(graph: Graph, recipe: Recipe) -> Plan:
-    """Decides for an optimised f32 graph; changes nothing."""
+def make_plan(graph: Graph, step: Step) -> Plan:
+    """Decides for an optimised f32 graph and the layers that a step is for; changes nothing."""
     plan = Plan()
     consumers: dict[str, list[Node]] = {}
     for node in graph.nodes:
         for name in set(node.inputs):
             consumers.setdefault(name, []).append(node)
-    _choose_nodes(graph, recipe, plan, consumers)
+    _choose_nodes(graph, step, plan, consumers)
     _group_tensors(graph, plan)
     return plan
 
 
-def _choose_nodes(graph: Graph, recipe: Recipe, plan: Plan, consumers: dict[str, list[Node]]) -> None:
+def _choose_nodes(graph: Graph, step: Step, plan: Plan, consumers: dict[str, list[Node]]) -> None:
     candidates: set[Node] = set()
     for node in reversed(graph.nodes):
-        reason = _reason_against(graph, node, recipe)
+        reason = _reason_against(graph, node, step)
         if reason is not None:
             plan.reasons[node.name] = reason
         elif node.op in PRODUCTS or any(
@@ -113,10 +116,10 @@ def _choose_nodes(graph: Graph, recipe: Recipe, plan: Plan, consumers: dict[str,
             plan.reasons[node.name] = "nothing before it is s8"
 
 
-def _reason_against(graph: Graph, node: Node, recipe: Recipe) -> str | None:
+def _reason_against(graph: Graph, node: Node, step: Step) -> str | None:
     """Why an operator cannot or must not compute in s8; None if it can."""
-    if recipe.keeps_f32(node.name, *node.outputs):
-        return "kept in f32 by the recipe"
+    if step.for_node(node) is None:
+        return "left alone by the recipe"
     if node.op not in PRODUCTS and node.op not in _RESCALING and node.op not in _SHARING:
         return f"{node.op} has no s8 kernel"
     touched = [*_activations(node), *(name for name in node.outputs if name)]

@@ -12,6 +12,7 @@ with its origin tensor by tensor. Inputs and outputs of the graph keep their nam
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,34 +20,36 @@ from whit.compression.calibrate import Statistics
 from whit.compression.pictures import pixel_quantization
 from whit.compression.plan import PRODUCTS, Plan, data_inputs, has_residual
 from whit.compression.ranges import activation_quantization, choose_range, quantize_values, weight_scales
-from whit.compression.recipe import Recipe
 from whit.ir import Graph, Node, Quantization, Tensor
 from whit.optimize.base import attribute_floats
+
+if TYPE_CHECKING:
+    from whit.compression.steps.quantize import Quantize
 
 __all__ = ["quantize", "quantize_weights"]
 
 
-def quantize(graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], recipe: Recipe) -> None:
+def quantize(graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], step: Quantize) -> None:
     """Applies a plan to the graph it was made for, in place.
 
     Args:
         graph: an optimised f32 graph.
         plan: of `make_plan`.
         statistics: of every tensor that `plan.observed` names; with bias correction also of every product's input.
-        recipe: says how ranges are chosen and whether biases are corrected.
+        step: says how ranges are chosen and whether biases are corrected.
     """
-    quantizations = _activation_quantizations(graph, plan, statistics, recipe)
+    quantizations = _activation_quantizations(graph, plan, statistics, step)
     products = [node for node in graph.nodes if node in plan.nodes and node.op in PRODUCTS]
     shared: dict[tuple[str, bytes], str] = {}
     for node in products:
-        _quantize_product(graph, node, quantizations[node.inputs[0]], statistics, recipe, shared)
+        _quantize_product(graph, node, quantizations[node.inputs[0]], statistics, step, shared)
     for name, quantization in quantizations.items():
         _wrap_tensor(graph, plan, name, quantization)
     graph.sort()
     graph.prune()
 
 
-def quantize_weights(graph: Graph, recipe: Recipe) -> dict[str, str]:
+def quantize_weights(graph: Graph, step: Quantize) -> dict[str, str]:
     """Turns f32 weights into s8 constants, in place; arithmetic stays f32. Returns why some were left alone."""
     reasons: dict[str, str] = {}
     positions = {"conv": (1,), "conv_transpose": (1,), "gemm": (1,), "lstm": (1, 2)}
@@ -57,12 +60,12 @@ def quantize_weights(graph: Graph, recipe: Recipe) -> dict[str, str]:
             weights = graph.constant(name)
             if name in done:
                 node.inputs[position] = done[name]
-            elif recipe.keeps_f32(node.name, *node.outputs):
-                reasons[node.name] = "kept in f32 by the recipe"
+            elif step.for_node(node) is None:
+                reasons[node.name] = "left alone by the recipe"
             elif weights is None or weights.dtype != np.float32 or not np.isfinite(weights).all():
                 reasons[node.name] = "weights are computed, quantised already or not finite"
-            elif weights.size < recipe.min_weight_elements:
-                reasons[node.name] = f"{weights.size} weights are fewer than {recipe.min_weight_elements}"
+            elif weights.size < step.min_weight_elements:
+                reasons[node.name] = f"{weights.size} weights are fewer than {step.min_weight_elements}"
             else:
                 # An LSTM has one matrix per direction: [d, 4h, k]; scales lie along the gates.
                 axis = 1 if node.op == "lstm" else 0
@@ -77,7 +80,7 @@ def quantize_weights(graph: Graph, recipe: Recipe) -> dict[str, str]:
 
 
 def _activation_quantizations(
-    graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], recipe: Recipe
+    graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], step: Quantize
 ) -> dict[str, Quantization]:
     """The quantisation of every planned tensor."""
     ranges: dict[str, tuple[float, float]] = {}
@@ -88,7 +91,7 @@ def _activation_quantizations(
             if constant is not None:
                 bottom, top = (float(constant.min()), float(constant.max())) if constant.size else (0.0, 0.0)
             else:
-                bottom, top = choose_range(statistics[name].distribution, recipe.calibration)
+                bottom, top = choose_range(statistics[name].distribution, step.calibration)
             low, high = min(low, bottom), max(high, top)
         for value in plan.fixed.get(group, []):
             low, high = min(low, value), max(high, value)
@@ -105,7 +108,7 @@ def _quantize_product(
     node: Node,
     input_quantization: Quantization,
     statistics: Mapping[str, Statistics],
-    recipe: Recipe,
+    step: Quantize,
     shared: dict[tuple[str, bytes], str],
 ) -> None:
     """Makes s8 weights and an s32 bias."""
@@ -117,7 +120,7 @@ def _quantize_product(
     scale = weight_scales(weights, bias, input_scale)
     quantization = Quantization(scale, np.zeros(len(scale), np.int32), 0)
     values = quantize_values(weights, quantization, -127)
-    if recipe.bias_correction:
+    if step.bias_correction:
         error = values.astype(np.float64) * scale.astype(np.float64).reshape([-1] + [1] * (weights.ndim - 1)) - weights
         shift = _mean_output(node, error, statistics[node.inputs[0]].mean)
         bias = (-shift if bias is None else bias - shift).astype(np.float32)

@@ -9,10 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whit.compression.recipe import Calibration
+from whit.compression.settings import Settings, choice, count, number
 from whit.ir import Quantization
 
-__all__ = ["Distribution", "activation_quantization", "choose_range", "quantize_values", "weight_scales"]
+__all__ = [
+    "Calibration",
+    "Distribution",
+    "activation_quantization",
+    "choose_range",
+    "kl_threshold",
+    "quantize_values",
+    "weight_scales",
+]
 
 #: Steps below this are not told apart from none; keeps products and quotients of scales within f32.
 _MIN_SCALE = 2.0**-40
@@ -20,6 +28,25 @@ _MIN_SCALE = 2.0**-40
 _MAX_BIAS_STEPS = 2.0**30
 #: Resolution of the bias of a channel without weights: whole steps that f32 still holds exactly.
 _DEAD_CHANNEL_STEPS = 2.0**23
+#: Of the histogram of magnitudes behind "kl".
+_KL_BINS = 2048
+
+
+@dataclass(frozen=True)
+class Calibration(Settings):
+    """How the range of an activation is chosen from what it took on calibration data.
+
+    Attributes:
+        method: "mse": the range whose quantisation has the least mean squared error; "minmax": everything seen;
+            "percentile": a share of the values is cut off on each side; "kl": the clipped histogram that loses least
+            information (`kl_threshold`).
+        percentile: for "percentile": the values from (100 - percentile) to percentile are kept.
+        bins: of the histogram behind every method but "minmax".
+    """
+
+    method: str = choice("mse", "minmax", "percentile", "kl")
+    percentile: float = number(99.99, low=50, high=100, above=True)
+    bins: int = count(4096, low=256, high=1 << 20)
 
 
 @dataclass(frozen=True)
@@ -80,7 +107,55 @@ def choose_range(distribution: Distribution, calibration: Calibration) -> tuple[
         cut = (100 - calibration.percentile) / 100
         bottom, top = _weighted_quantile(distribution, cut), _weighted_quantile(distribution, 1 - cut)
         return min(max(bottom, low), 0.0), max(min(top, high), 0.0)
+    if calibration.method == "kl":
+        return _least_divergence(distribution, low, high)
     return _least_squares(distribution, low, high)
+
+
+def kl_threshold(counts: np.ndarray, levels: int) -> float:
+    """Where to clip a histogram of magnitudes, so that coarse levels tell least information about it apart.
+
+    Migacz, "8-bit Inference with TensorRT", 2017: for every number i of bins kept, P is the histogram with all that is
+    cut off added to its last bin, Q the first i bins merged into `levels` parts, each spread evenly over those of its
+    bins that are not empty; the i of least KL(P || Q) wins. Where Q is 0 and P is not, the divergence is infinite.
+
+    Args:
+        counts: of equal bins from 0 to the largest magnitude, [bins].
+        levels: steps on one side of 0.
+
+    Returns:
+        The threshold in widths of a bin: i + 1/2.
+    """
+    bins = len(counts)
+    if bins <= levels or not counts.any():
+        return float(bins)
+    wide = counts.astype(np.float64)
+    kept = np.arange(levels, bins + 1)
+    kept = kept[wide[kept - 1] > 0]  # else Q is 0 in the last bin, or nothing is there that one bin less would lose
+    if len(kept) == 0:
+        return float(bins)
+    edges = -(-np.arange(levels + 1) * kept[:, None] // levels)  # [candidates, levels + 1]
+    sums, filled = (np.concatenate([[0], np.cumsum(each)]) for each in (wide, wide > 0))
+    entropy = np.concatenate([[0], np.cumsum(wide * np.log(np.maximum(wide, 1)))])
+    parts, spread = np.diff(sums[edges], axis=1), np.diff(filled[edges], axis=1)
+    inside, total, last = sums[kept], sums[-1], wide[kept - 1]
+    outside = total - inside
+    logs = np.log(np.maximum(parts, 1e-300) / np.maximum(spread, 1))
+    # total * KL, term by term: sum of P log P - sum of P log Q, with P and Q scaled to sums of 1.
+    own = entropy[kept] - last * np.log(last) + (last + outside) * np.log(last + outside) - total * np.log(total)
+    cross = (parts * logs).sum(axis=1) + outside * logs[:, -1] - total * np.log(inside)
+    return float(kept[int(np.argmin(own - cross))]) + 0.5
+
+
+def _least_divergence(distribution: Distribution, low: float, high: float) -> tuple[float, float]:
+    """The range of an activation by `kl_threshold`. Exact zeros do not count: every range represents them."""
+    present = distribution.values != 0
+    magnitudes, counts = np.abs(distribution.values[present]), distribution.counts[present]
+    reach = max(-low, high)
+    histogram, _ = np.histogram(magnitudes, _KL_BINS, (0.0, reach), weights=counts)
+    levels = 128 if low < 0 < high else 256
+    threshold = kl_threshold(histogram, levels) * reach / _KL_BINS
+    return max(low, -threshold), min(high, threshold)
 
 
 def _weighted_quantile(distribution: Distribution, share: float) -> float:

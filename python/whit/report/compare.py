@@ -13,8 +13,10 @@ from whit.compression.calibrate import Runner, engine_runner
 from whit.compression.equalize import decode_factors
 from whit.compression.error import MAX_SNR_DB, Difference, Partner, counterpart
 from whit.compression.pictures import METADATA_KEY, decode_pictures, take_pictures
+from whit.compression.recipe import Recipe
+from whit.compression.steps import Quantize
 from whit.data import PreprocessLike, open_data, resolve_preprocess
-from whit.errors import InvalidArgumentError
+from whit.errors import InvalidArgumentError, RecipeError
 from whit.ir import Graph
 from whit.optimize import optimize
 from whit.optimize.layout_rules import channels_first
@@ -29,6 +31,7 @@ __all__ = ["Comparison", "LayerComparison", "OutputComparison", "compare"]
 
 #: Below this a layer's output is visibly wrong; s8 alone costs about 25 to 45 dB.
 _BAD_SNR_DB = 15.0
+_METHODS = ("mse", "kl", "percentile", "minmax")
 #: A layer that loses so much against the worst of its inputs is itself the cause.
 _OWN_LOSS_DB = 6.0
 
@@ -267,8 +270,7 @@ def _layers(
 def _advice(
     layers: tuple[LayerComparison, ...], outputs: tuple[OutputComparison, ...], metadata: Mapping[str, Any]
 ) -> list[str]:
-    recipe = metadata.get("recipe")
-    is_s8 = isinstance(recipe, Mapping) and recipe.get("activations") == "s8"
+    is_s8 = any(layer.dtype == "s8" for layer in layers)
     bad = [output for output in outputs if output.snr_db < _BAD_SNR_DB]
     if not bad:
         return ["every output is close to the original; nothing to do"]
@@ -278,12 +280,10 @@ def _advice(
     culprits = [layer for layer in causes if layer.snr_db < _BAD_SNR_DB] or causes
     if culprits and is_s8:
         listed = ", ".join(f"{layer.name!r}" for layer in culprits[:5])
-        advice.append(f"these layers lose most by themselves; leave them in f32 (recipe key keep_f32): {listed}")
+        advice.append(f"these layers lose most by themselves; leave them in f32 (recipe key quantize.skip): {listed}")
     if is_s8:
-        calibration = recipe.get("calibration") if isinstance(recipe, Mapping) else None
-        method = calibration.get("method") if isinstance(calibration, Mapping) else None
-        others = [f"{name!r}" for name in ("mse", "percentile", "minmax") if name != method]
-        advice.append(f"calibrate with another method (recipe key calibration.method): {' or '.join(others)}")
+        others = " or ".join(repr(name) for name in _METHODS if name != _calibration_method(metadata))
+        advice.append(f"calibrate with another method (recipe key quantize.calibration.method): {others}")
         advice.append("calibrate with more samples, or samples closer to those of this comparison")
         advice.append("recipe 'int8-weights' keeps arithmetic in f32: smaller, as accurate, slower")
     else:
@@ -293,6 +293,15 @@ def _advice(
             "check that calibration and this comparison used the preprocessing that the model was trained with"
         )
     return advice
+
+
+def _calibration_method(metadata: Mapping[str, Any]) -> str:
+    """Of the recipe in a file's metadata, which nobody checked."""
+    try:
+        recipe = Recipe.from_dict(metadata["recipe"])
+    except (LookupError, TypeError, RecipeError):
+        return ""
+    return next((step.calibration.method for step in recipe.steps if isinstance(step, Quantize)), "")
 
 
 def _round(value: float) -> float:

@@ -49,8 +49,9 @@ def test_options_reach_the_recipe(whit, demo, npz, tmp_path):
     assert whit("compress", demo / "digits.onnx", "-o", out, "--data", npz, *options).code == 0
     with package.load(out) as model:
         recipe = model.metadata["recipe"]
-        assert recipe["calibration"]["method"] == "minmax"
-        assert recipe["keep_f32"] == ["/10/*", "/4/*"]
+        assert recipe["steps"] == [
+            {"kind": "quantize", "skip": ["/10/*", "/4/*"], "calibration": {"method": "minmax"}},
+        ]
         assert model.inputs[0].shape == (1, 1, 8, 8)
         dtypes = {node["name"]: node["kernel"].split("_")[1] for node in model.kernels() if node["op"] == "gemm"}
     assert dtypes == {"/10/Gemm": "f32", "/12/Gemm": "s8s8s32"}
@@ -170,7 +171,7 @@ def test_interrupted_in_the_middle(whit, demo, npz, tmp_path, monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("whit.compression.pipeline.quantize", interrupt)
+    monkeypatch.setattr("whit.compression.steps.quantize.quantize", interrupt)
     result = whit("compress", demo / "digits.onnx", "-o", tmp_path / "d.whit", "--data", npz)
     assert (result.code, result.out, result.err) == (130, "", "whit: interrupted\n")
     assert list(tmp_path.iterdir()) == [npz]

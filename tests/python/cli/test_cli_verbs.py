@@ -48,7 +48,7 @@ def test_inspect_text(whit, demo):
         "input       image: f32 [N, 1, 8, 8]",
         "output      logits: f32 [N, 10]",
         "preprocess  image: channels GRAY",
-        "recipe      int8: weights s8, activations s8, calibration mse",
+        "recipe      int8: quantize",
         "/10/Gemm",
         "stored dtype",
     ):

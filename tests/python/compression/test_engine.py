@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -60,7 +59,7 @@ def test_only_the_ends_are_f32(int8) -> None:
 
 def test_f32_loses_nothing_and_s8_weights_little() -> None:
     wanted = f32_logits()
-    weights = replace(PRESETS["int8-weights"], min_weight_elements=64)
+    weights = PRESETS["int8-weights"].with_settings(["quantize.min_weight_elements=64"])
     losses = [
         snr(wanted, run(whit.compress(small_classifier(), None, recipe, DATA).file))
         for recipe in ("f32", weights, "int8")
@@ -92,7 +91,7 @@ def test_equalisation_and_bias_correction_help_uneven_channels() -> None:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     wanted = np.concatenate([session.run(None, {"image": sample[None]})[0] for sample in TEST])
     with_it = whit.compress(model, None, "int8", DATA)
-    without = whit.compress(model, None, replace(PRESETS["int8"], equalize=False), DATA)
+    without = whit.compress(model, None, PRESETS["int8"].with_settings(["quantize.equalize=false"]), DATA)
     assert snr(wanted, run(with_it.file)) > snr(wanted, run(without.file)) + 3
     factors = decode_factors(whit.load(with_it.file).metadata["equalization"])
     assert any(values.max() > 2 for values in factors.values())
@@ -122,11 +121,11 @@ def test_compare_finds_the_layer_that_was_damaged(int8) -> None:
     assert culprit.snr_db < 10
     assert culprit.input_snr_db is not None
     assert culprit.input_snr_db > 25
-    assert any("keep_f32" in text and repr(culprit.name) in text for text in bad.advice)
+    assert any("quantize.skip" in text and repr(culprit.name) in text for text in bad.advice)
 
 
 def test_following_the_advice_works() -> None:
-    recipe = replace(PRESETS["int8"], keep_f32=("head*",))
+    recipe = PRESETS["int8"].with_settings(['quantize.skip=["head*"]'])
     report = whit.compress(small_classifier(), None, recipe, DATA)
     kinds = {layer.name: layer.dtype for layer in report.layers}
     assert [kind for name, kind in kinds.items() if name.startswith("head")] == ["f32"]

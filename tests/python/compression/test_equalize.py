@@ -12,7 +12,7 @@ import reference
 from whit.compression.calibrate import Statistics, observe_ranges
 from whit.compression.equalize import decode_factors, encode_factors, equalize
 from whit.compression.plan import make_plan, observed
-from whit.compression.recipe import PRESETS
+from whit.compression.steps import Quantize
 from whit.data import open_data
 from whit.ir import Graph, verify
 from whit.optimize.base import clone
@@ -33,7 +33,7 @@ def uneven(b: Builder, name: str, seed: int = 1) -> None:
 
 def apply(graph: Graph, samples: np.ndarray = DATA) -> tuple[Graph, dict[str, np.ndarray], dict[str, Statistics]]:
     graph = clone(graph)
-    plan = make_plan(graph, PRESETS["int8"])
+    plan = make_plan(graph, Quantize())
     names = [*observed(graph, plan)]
     data = open_data(samples, [graph.tensors["x"]])
     statistics = observe_ranges(graph, names, data, runner=ReferenceRunner)

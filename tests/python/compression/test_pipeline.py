@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,7 @@ def test_f32_loses_nothing() -> None:
 
 
 def test_int8_weights_need_no_data() -> None:
-    report = run(small_classifier(), recipe=replace(PRESETS["int8-weights"], min_weight_elements=64))
+    report = run(small_classifier(), recipe=PRESETS["int8-weights"].with_settings(["quantize.min_weight_elements=64"]))
     kinds = {layer.name: layer.dtype for layer in report.layers if layer.op in ("conv", "gemm")}
     assert set(kinds.values()) == {"f32 (s8 weights)"}
     assert report.weight_bytes_after < 0.5 * report.weight_bytes_before
@@ -124,7 +123,7 @@ def test_progress_callback() -> None:
 
 
 def test_report_for_people_and_programs() -> None:
-    report = run(small_classifier(), data=images(), recipe=replace(PRESETS["int8"], keep_f32=("head*",)))
+    report = run(small_classifier(), data=images(), recipe=PRESETS["int8"].with_settings(['quantize.skip=["head*"]']))
     values = json.loads(json.dumps(report.to_dict()))
     assert set(values) == {
         *("recipe", "layers", "source_bytes", "file_bytes", "weight_bytes_before", "weight_bytes_after"),
@@ -134,11 +133,11 @@ def test_report_for_people_and_programs() -> None:
     text = str(report)
     for layer in report.layers:
         assert layer.name in text
-    assert "kept in f32 by the recipe" in text
+    assert "left alone by the recipe" in text
     assert "12 calibration samples" in text
     worst = report.worst(3)
     assert [layer.snr_db for layer in worst] == sorted(layer.snr_db or 0 for layer in report.layers if layer.snr_db)[:3]
-    assert any("kept in f32 by the recipe" in note for note in report.notes)
+    assert any("left alone by the recipe" in note for note in report.notes)
 
 
 def test_models_without_anything_to_quantise() -> None:

@@ -14,23 +14,23 @@ from whit.compression.calibrate import observe_histograms, observe_ranges
 from whit.compression.error import Difference, Partner, counterpart
 from whit.compression.plan import PRODUCTS, Plan, make_plan, observed
 from whit.compression.quantize import quantize, quantize_weights
-from whit.compression.recipe import PRESETS, Calibration, Recipe
+from whit.compression.steps import Calibration, Quantize
 from whit.data import Dataset, open_data
 from whit.ir import Graph, verify
 from whit.optimize import optimize
 from whit.optimize.base import clone
 
-INT8 = PRESETS["int8"]
+INT8 = Quantize()
 
 
-def wrap(graph: Graph, data: Dataset, recipe: Recipe = INT8) -> tuple[Graph, Plan]:
+def wrap(graph: Graph, data: Dataset, step: Quantize = INT8) -> tuple[Graph, Plan]:
     """An optimised f32 graph -> the same wrapped in conversions, not folded."""
     graph = clone(graph)
-    plan = make_plan(graph, recipe)
+    plan = make_plan(graph, step)
     names = [*observed(graph, plan), *(node.inputs[0] for node in graph.nodes if node.op in PRODUCTS)]
     statistics = observe_ranges(graph, names, data, runner=ReferenceRunner)
     observe_histograms(graph, statistics, data, bins=4096, runner=ReferenceRunner)
-    quantize(graph, plan, statistics, recipe)
+    quantize(graph, plan, statistics, step)
     verify(graph)
     return graph, plan
 
@@ -163,9 +163,8 @@ def test_bias_correction_restores_the_mean() -> None:
 @pytest.mark.parametrize("pattern", ["depthwise", "depth*"])
 def test_keep_f32(network, pattern: str) -> None:
     graph, data = network
-    recipe = replace(INT8, keep_f32=(pattern,))
-    wrapped, plan = wrap(graph, data, recipe)
-    assert plan.reasons["depthwise"] == "kept in f32 by the recipe"
+    wrapped, plan = wrap(graph, data, replace(INT8, skip=(pattern,)))
+    assert plan.reasons["depthwise"] == "left alone by the recipe"
     folded = optimize(wrapped)
     kinds = {node.name: folded.tensors[node.inputs[0]].dtype for node in folded.nodes}
     assert kinds["depthwise"] == "f32"
@@ -310,10 +309,10 @@ def test_conv_transpose_groups_and_shared_weights() -> None:
 def test_weights_alone(network) -> None:
     graph, data = network
     result = clone(graph)
-    reasons = quantize_weights(result, replace(PRESETS["int8-weights"], min_weight_elements=100, keep_f32=("swish",)))
+    reasons = quantize_weights(result, Quantize(activations="f32", min_weight_elements=100, skip=("swish",)))
     verify(result)
     assert result.tensors["stem_w_s8"].dtype == "s8"
     assert "swish_w_s8" not in result.tensors
-    assert reasons["swish"] == "kept in f32 by the recipe"
+    assert reasons["swish"] == "left alone by the recipe"
     assert "64 weights are fewer than 100" in reasons["reduce"]
     assert snr(graph, optimize(result), data, "classifier") > 35

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from whit.compression.ranges import (
+    Calibration,
     Distribution,
     activation_quantization,
     choose_range,
     quantize_values,
     weight_scales,
 )
-from whit.compression.recipe import Calibration
 
 RNG = np.random.default_rng(7)
 

@@ -123,7 +123,7 @@ def test_s8_form_is_that_of_compress():
     _small(plain)
     _small(fused)
     images = np.random.default_rng(1).standard_normal((3, 3, 32, 32), dtype=np.float32)
-    report = run_pipeline(plain.graph, None, Recipe("int8"), {plain.graph.inputs[0]: images})
+    report = run_pipeline(plain.graph, None, Recipe.of("int8"), {plain.graph.inputs[0]: images})
     wanted, got = whit.load(report.file), whit.load(write(fused.graph))
     assert [node["kernel"] for node in got.kernels()] == [node["kernel"] for node in wanted.kernels()]
     assert _form_of_model(got) == _form_of_model(wanted)
