@@ -11,7 +11,7 @@ with its origin tensor by tensor. Inputs and outputs of the graph keep their nam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,17 +19,23 @@ import numpy as np
 from whit.compression.calibrate import Statistics
 from whit.compression.pictures import pixel_quantization
 from whit.compression.plan import PRODUCTS, Plan, data_inputs, has_residual
-from whit.compression.ranges import activation_quantization, choose_range, quantize_values, weight_scales
-from whit.ir import Graph, Node, Quantization, Tensor
+from whit.compression.ranges import activation_quantization, choose_range, quantize_values, widen_for_bias
+from whit.ir import Graph, LinearCodes, Node, Quantization, Tensor
 from whit.optimize.base import attribute_floats
 
 if TYPE_CHECKING:
     from whit.compression.steps.quantize import Quantize
 
-__all__ = ["quantize", "quantize_weights"]
+__all__ = ["Rounding", "quantize", "quantize_weights"]
 
 
-def quantize(graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], step: Quantize) -> None:
+#: Rounds the weights of a node, [O, ...], by the settings for it.
+Rounding = Callable[["Quantize", Node, np.ndarray], LinearCodes]
+
+
+def quantize(
+    graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], step: Quantize, rounding: Rounding
+) -> None:
     """Applies a plan to the graph it was made for, in place.
 
     Args:
@@ -37,20 +43,21 @@ def quantize(graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], ste
         plan: of `make_plan`.
         statistics: of every tensor that `plan.observed` names; with bias correction also of every product's input.
         step: says how ranges are chosen and whether biases are corrected.
+        rounding: rounds weights; here to symmetric codes, a scale for each channel or one for all.
     """
     quantizations = _activation_quantizations(graph, plan, statistics, step)
     products = [node for node in graph.nodes if node in plan.nodes and node.op in PRODUCTS]
     shared: dict[tuple[str, bytes], str] = {}
     for node in products:
-        _quantize_product(graph, node, quantizations[node.inputs[0]], statistics, step, shared)
+        _quantize_product(graph, node, quantizations[node.inputs[0]], statistics, step, rounding, shared)
     for name, quantization in quantizations.items():
         _wrap_tensor(graph, plan, name, quantization)
     graph.sort()
     graph.prune()
 
 
-def quantize_weights(graph: Graph, step: Quantize) -> dict[str, str]:
-    """Turns f32 weights into s8 constants, in place; arithmetic stays f32. Returns why some were left alone."""
+def quantize_weights(graph: Graph, step: Quantize, rounding: Rounding) -> dict[str, str]:
+    """Rounds f32 weights, in place; arithmetic stays f32. Returns why some were left alone."""
     reasons: dict[str, str] = {}
     positions = {"conv": (1,), "conv_transpose": (1,), "gemm": (1,), "lstm": (1, 2)}
     done: dict[str, str] = {}
@@ -58,25 +65,39 @@ def quantize_weights(graph: Graph, step: Quantize) -> dict[str, str]:
         for position in positions.get(node.op, ()):
             name = node.inputs[position]
             weights = graph.constant(name)
+            settings = step.for_node(node)
             if name in done:
                 node.inputs[position] = done[name]
-            elif step.for_node(node) is None:
+            elif settings is None:
                 reasons[node.name] = "left alone by the recipe"
             elif weights is None or weights.dtype != np.float32 or not np.isfinite(weights).all():
                 reasons[node.name] = "weights are computed, quantised already or not finite"
-            elif weights.size < step.min_weight_elements:
-                reasons[node.name] = f"{weights.size} weights are fewer than {step.min_weight_elements}"
+            elif weights.size < settings.min_weight_elements:
+                reasons[node.name] = f"{weights.size} weights are fewer than {settings.min_weight_elements}"
             else:
                 # An LSTM has one matrix per direction: [d, 4h, k]; scales lie along the gates.
                 axis = 1 if node.op == "lstm" else 0
-                scale = weight_scales(np.moveaxis(weights, axis, 0))
-                quantization = Quantization(scale, np.zeros(len(scale), np.int32), axis)
-                values = quantize_values(weights, quantization, -127)
-                done[name] = node.inputs[position] = graph.add_constant(f"{name}_s8", values, quantization)
-            if weights is not None and name in done and node.op == "conv" and node.attributes.get("pad_values"):
+                codes = rounding(settings, node, np.moveaxis(weights, axis, 0))
+                done[name] = node.inputs[position] = _add_weights(graph, name, codes, axis)
+            if weights is not None and name in done:
                 _correct_bias(graph, node, weights, done[name])
     graph.prune()
     return reasons
+
+
+def _add_weights(graph: Graph, name: str, codes: LinearCodes, axis: int) -> str:
+    """A constant of rounded weights: s8 where a quantisation can say what they are, else f32 that the file codes."""
+    zero_point = np.broadcast_to(codes.zero_point, codes.scale.shape)
+    if codes.group or codes.codes.dtype != np.int8 or zero_point.any():
+        if axis != 0:
+            values = np.ascontiguousarray(np.moveaxis(codes.dequantize(), 0, axis))
+            return graph.add_constant(f"{name}_rounded", values)
+        constant = graph.add_constant(f"{name}_rounded", codes.dequantize())
+        graph.tensors[constant].codes = codes
+        return constant
+    count = codes.codes.shape[0]
+    quantization = Quantization(np.broadcast_to(codes.scale, count).copy(), np.zeros(count, np.int32), axis)
+    return graph.add_constant(f"{name}_s8", np.ascontiguousarray(np.moveaxis(codes.codes, 0, axis)), quantization)
 
 
 def _activation_quantizations(
@@ -109,18 +130,25 @@ def _quantize_product(
     input_quantization: Quantization,
     statistics: Mapping[str, Statistics],
     step: Quantize,
+    rounding: Rounding,
     shared: dict[tuple[str, bytes], str],
 ) -> None:
     """Makes s8 weights and an s32 bias."""
-    weights = graph.constant(node.inputs[1])
+    weights, settings = graph.constant(node.inputs[1]), step.for_node(node)
     assert weights is not None, "the plan holds products with constant weights only"
+    assert settings is not None, "the plan holds the step's layers only"
     has_bias = len(node.inputs) > 2 and node.inputs[2] != ""
     bias = graph.constant(node.inputs[2]) if has_bias else None
     input_scale = float(input_quantization.scale[0])
-    scale = weight_scales(weights, bias, input_scale)
+    codes = rounding(settings, node, weights)
+    values, scale = codes.codes, np.broadcast_to(codes.scale, len(weights)).copy()
+    if bias is not None:
+        wide = widen_for_bias(scale, weights, bias, input_scale)
+        if (wide != scale).any():
+            scale = wide
+            values = quantize_values(codes.dequantize(), Quantization(scale, np.zeros(len(scale), np.int32), 0), -127)
     quantization = Quantization(scale, np.zeros(len(scale), np.int32), 0)
-    values = quantize_values(weights, quantization, -127)
-    if step.bias_correction:
+    if settings.bias_correction:
         error = values.astype(np.float64) * scale.astype(np.float64).reshape([-1] + [1] * (weights.ndim - 1)) - weights
         shift = _mean_output(node, error, statistics[node.inputs[0]].mean)
         bias = (-shift if bias is None else bias - shift).astype(np.float32)
@@ -146,16 +174,24 @@ def _correct_bias(graph: Graph, node: Node, weights: np.ndarray, rounded: str) -
 
     Pixels lie around it, not around 0, so without data this stands for the mean.
     """
-    data, quantization = graph.tensors[rounded].data, graph.tensors[rounded].quantization
-    assert data is not None, "made by quantize_weights"
-    assert quantization is not None, "the same"
-    error = data * quantization.scale.astype(np.float64).reshape([-1] + [1] * (weights.ndim - 1)) - weights
+    if node.op != "conv" or not node.attributes.get("pad_values"):
+        return
+    error = _real(graph.tensors[rounded]) - weights
     bias = graph.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
     if bias is None and len(node.inputs) > 2 and node.inputs[2]:
         return  # computed
     shift = _mean_output(node, error, np.asarray(attribute_floats(node, "pad_values")))
     corrected = (-shift if bias is None else bias - shift).astype(np.float32)
     node.inputs[2:3] = [graph.add_constant(f"{node.name}_bias", corrected)]
+
+
+def _real(tensor: Tensor) -> np.ndarray:
+    """The values of rounded weights [O, ...], f64."""
+    assert tensor.data is not None, "a constant"
+    if tensor.quantization is None:
+        return tensor.data.astype(np.float64)
+    scale = tensor.quantization.scale.astype(np.float64)
+    return np.asarray(tensor.data * scale.reshape([-1] + [1] * (tensor.data.ndim - 1)))
 
 
 def _mean_output(node: Node, weights: np.ndarray, channel_mean: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ __all__ = [
     "choose_range",
     "kl_threshold",
     "quantize_values",
-    "weight_scales",
+    "widen_for_bias",
 ]
 
 #: Steps below this are not told apart from none; keeps products and quotients of scales within f32.
@@ -69,21 +69,22 @@ def activation_quantization(low: float, high: float) -> Quantization:
     return Quantization(np.array([scale], np.float32), np.array([zero_point], np.int32))
 
 
-def weight_scales(weights: np.ndarray, bias: np.ndarray | None = None, input_scale: float = 1.0) -> np.ndarray:
-    """Symmetric scales per index of the first axis, f32 [count]: the largest magnitude becomes 127 steps.
+def widen_for_bias(scale: np.ndarray, weights: np.ndarray, bias: np.ndarray, input_scale: float) -> np.ndarray:
+    """Scales of weights, f32 [count], made wider where the bias, in steps of input_scale * scale, would not fit.
 
-    With `bias` (f32 [count]) and the scale of the layer's input, scales are widened where the bias, in steps of
-    input_scale * scale, would not fit. A channel without weights gets a scale that suits its bias.
+    A channel without weights gets a scale that suits its bias.
+
+    Args:
+        scale: f32 [count].
+        weights: f32 [count, ...].
+        bias: f32 [count].
+        input_scale: of the layer's input.
     """
-    rows = np.abs(weights.reshape(len(weights), -1).astype(np.float64))
-    scales = rows.max(axis=1, initial=0.0) / 127
-    dead = scales == 0
-    scales = np.maximum(scales, _MIN_SCALE)
-    if bias is not None:
-        magnitude = np.abs(bias.astype(np.float64)) / input_scale
-        scales = np.maximum(scales, magnitude / _MAX_BIAS_STEPS)
-        scales[dead] = np.maximum(magnitude[dead] / _DEAD_CHANNEL_STEPS, _MIN_SCALE)
-    result: np.ndarray = scales.astype(np.float32)
+    magnitude = np.abs(bias.astype(np.float64)) / input_scale
+    widened = np.maximum(scale.astype(np.float64), magnitude / _MAX_BIAS_STEPS)
+    dead = ~weights.reshape(len(weights), -1).any(axis=1)
+    widened[dead] = np.maximum(magnitude[dead] / _DEAD_CHANNEL_STEPS, _MIN_SCALE)
+    result: np.ndarray = widened.astype(np.float32)
     return result
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Attribute", "Dim", "Graph", "Node", "Quantization", "Tensor"]
+__all__ = ["Attribute", "Dim", "Graph", "LinearCodes", "Node", "Quantization", "Tensor"]
 
 #: A size: fixed, or the name of one that is known only at run time.
 Dim = int | str
@@ -28,6 +28,34 @@ class Quantization:
     scale: np.ndarray
     zero_point: np.ndarray
     axis: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LinearCodes:
+    """f32 values as small integers: value = (code - zero_point) * scale, one f32 multiply.
+
+    Attributes:
+        codes: s8 or u8, of the shape of the values.
+        scale: f32, one of three shapes: [1] for the whole tensor; [O] for each index of the first axis; [O, G] for each
+            `group` consecutive values of the rest of each index of the first axis, flattened (the last may be shorter).
+        zero_point: s32, shaped as `scale`.
+        group: 0 for the first two.
+    """
+
+    codes: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray
+    group: int = 0
+
+    def dequantize(self) -> np.ndarray:
+        """The values, f32, of the shape of `codes`."""
+        rows = self.codes.reshape(len(self.codes) if self.scale.size > 1 else 1, -1)
+        scale, zero_point = (each.reshape(len(each), -1) for each in (self.scale, self.zero_point))
+        if self.group:
+            scale, zero_point = (np.repeat(each, self.group, axis=1)[:, : rows.shape[1]] for each in (scale, zero_point))
+        steps = (rows.astype(np.int32) - zero_point).astype(np.float32)
+        result: np.ndarray = (steps * scale.astype(np.float32)).reshape(self.codes.shape)
+        return result
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ from whit.compression.error import Difference, Partner, counterpart
 from whit.compression.plan import PRODUCTS, Plan, make_plan, observed
 from whit.compression.quantize import quantize, quantize_weights
 from whit.compression.steps import Calibration, Quantize
+from whit.compression.steps.quantize import round_to_nearest
 from whit.data import Dataset, open_data
 from whit.ir import Graph, verify
 from whit.optimize import optimize
@@ -30,7 +31,7 @@ def wrap(graph: Graph, data: Dataset, step: Quantize = INT8) -> tuple[Graph, Pla
     names = [*observed(graph, plan), *(node.inputs[0] for node in graph.nodes if node.op in PRODUCTS)]
     statistics = observe_ranges(graph, names, data, runner=ReferenceRunner)
     observe_histograms(graph, statistics, data, bins=4096, runner=ReferenceRunner)
-    quantize(graph, plan, statistics, step)
+    quantize(graph, plan, statistics, step, round_to_nearest)
     verify(graph)
     return graph, plan
 
@@ -309,7 +310,9 @@ def test_conv_transpose_groups_and_shared_weights() -> None:
 def test_weights_alone(network) -> None:
     graph, data = network
     result = clone(graph)
-    reasons = quantize_weights(result, Quantize(activations="f32", min_weight_elements=100, skip=("swish",)))
+    reasons = quantize_weights(
+        result, Quantize(activations="f32", min_weight_elements=100, skip=("swish",)), round_to_nearest
+    )
     verify(result)
     assert result.tensors["stem_w_s8"].dtype == "s8"
     assert "swish_w_s8" not in result.tensors

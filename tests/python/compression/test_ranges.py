@@ -11,8 +11,9 @@ from whit.compression.ranges import (
     activation_quantization,
     choose_range,
     quantize_values,
-    weight_scales,
+    widen_for_bias,
 )
+from whit.compression.weights.linear import find_linear_grid
 
 RNG = np.random.default_rng(7)
 
@@ -48,26 +49,6 @@ def test_scalars_are_exact() -> None:
         assert got[0] == pytest.approx(value, rel=1e-6)
 
 
-def test_weights_are_symmetric_per_channel() -> None:
-    weights = RNG.normal(size=(4, 3, 3, 5)).astype(np.float32) * np.array([1, 0.01, 30, 1], np.float32).reshape(
-        4, 1, 1, 1
-    )
-    weights[3] = 0
-    scale = weight_scales(weights)
-    assert scale.dtype == np.float32
-    for channel in range(3):
-        assert scale[channel] == np.float32(np.abs(weights[channel]).max().astype(np.float64) / 127)
-    assert scale[3] > 0
-    from whit.ir import Quantization
-
-    q = quantize_values(weights, Quantization(scale, np.zeros(4, np.int32), 0), -127)
-    assert q.min() >= -127
-    wanted = np.clip(np.rint(weights / scale.astype(np.float64).reshape(4, 1, 1, 1)), -127, 127)
-    np.testing.assert_array_equal(q, wanted)
-    assert (np.abs(q[:3].reshape(3, -1)).max(axis=1) == 127).all()
-    assert not q[3].any()
-
-
 def test_rounding_is_half_to_even() -> None:
     from whit.ir import Quantization
 
@@ -80,7 +61,9 @@ def test_rounding_is_half_to_even() -> None:
 def test_biases_always_fit_s32() -> None:
     weights = np.array([[1e-12, -1e-12], [1.0, 0.5], [0, 0], [0, 0]], np.float32)
     bias = np.array([1e6, 1.0, 3.7, 0.0], np.float32)
-    scale = weight_scales(weights, bias, 1e-3)
+    found = find_linear_grid(weights).scale
+    scale = widen_for_bias(found, weights, bias, 1e-3)
+    assert (scale[:2] >= found[:2]).all()
     steps = bias / (scale.astype(np.float64) * 1e-3)
     assert np.abs(steps).max() <= 2.0**30 * (1 + 1e-6)
     assert np.isfinite(scale).all()

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
+
 from whit.compression.calibrate import observe_histograms, observe_ranges
 from whit.compression.equalize import equalize
 from whit.compression.plan import PRODUCTS, Plan, make_plan, observed
 from whit.compression.quantize import quantize, quantize_weights
 from whit.compression.ranges import Calibration
-from whit.compression.settings import choice, count, flag, group
+from whit.compression.settings import choice, count, flag, group, number
 from whit.compression.steps.base import State, Step
+from whit.compression.weights.linear import LinearGrid, find_linear_grid
+from whit.compression.weights.logarithmic import LogarithmicGrid, find_logarithmic_grid
 from whit.errors import RecipeError
-from whit.ir import Graph
+from whit.ir import Graph, LinearCodes, Node
 from whit.optimize import optimize
 
 __all__ = ["Calibration", "Quantize"]
@@ -25,6 +29,16 @@ class Quantize(Step):
 
     Attributes:
         activations: dtype between layers: "s8" computes in integers, "f32" leaves arithmetic as it was.
+        bits: of a weight, 2 to 8, on the logarithmic grid 2 to 4.
+        grid: "linear": equal steps; "logarithmic": signed powers of two.
+        symmetric: 0 in the middle of the codes, or they go from the lowest weight to the highest.
+        granularity: what shares a scale: the weights of an output channel, of the layer ("tensor"), or `group_size`
+            consecutive ones of a channel. Integer arithmetic wants symmetric weights, by channel or by tensor.
+        group_size: for granularity "group".
+        range: what the codes span: all weights ("minmax"), without the outermost ("percentile"), or the span of least
+            squared error ("mse") or least Kullback-Leibler divergence ("kl").
+        percentile: for range "percentile": how much is kept on each side.
+        interval: the step of the linear grid, in place of a range; 0: found.
         calibration: how activation ranges are found; unused for f32 activations.
         equalize: scales channels against each other where that leaves the f32 model as it is.
         bias_correction: adds to every bias what rounding the weights changes in the layer's mean output.
@@ -32,12 +46,54 @@ class Quantize(Step):
     """
 
     activations: str = choice("s8", "f32")
+    bits: int = count(8, low=2, high=8)
+    grid: str = choice("linear", "logarithmic")
+    symmetric: bool = flag(True)
+    granularity: str = choice("channel", "tensor", "group")
+    group_size: int = count(32, low=2)
+    range: str = choice("minmax", "percentile", "mse", "kl")
+    percentile: float = number(99.99, low=50, high=100, above=True)
+    interval: float = number(0, low=0)
     calibration: Calibration = group(Calibration)
     equalize: bool = flag(True)
     bias_correction: bool = flag(True)
     min_weight_elements: int = count(256)
 
     kind = "quantize"
+
+    def check(self) -> None:
+        if self.activations == "s8" and not (self.symmetric and self.granularity != "group"):
+            raise RecipeError(
+                "quantize: integer arithmetic needs symmetric weights by channel or by tensor; change symmetric and "
+                'granularity, or compute in f32 (activations "f32")'
+            )
+        if self.grid == "logarithmic":
+            if self.bits > 4:
+                raise RecipeError(f"quantize: {self.bits} bits of powers of two; s8 holds those of 4 (quantize.bits)")
+            if self.granularity == "group" or not self.symmetric or self.range not in ("minmax", "mse"):
+                raise RecipeError(
+                    "quantize: a logarithmic grid is symmetric, by channel or tensor, with range minmax or mse"
+                )
+        if self.granularity == "group" and self.range == "kl":
+            raise RecipeError("quantize: groups hold too few values for range 'kl'; use 'mse'")
+
+    def find_grid(self, weights: np.ndarray, layer: str) -> LinearGrid | LogarithmicGrid:
+        """The grid for the weights f32 [O, ...] of a layer, which errors name."""
+        if self.grid == "logarithmic":
+            method = "inq" if self.range == "minmax" else "mse"
+            return find_logarithmic_grid(
+                weights, bits=self.bits, granularity=self.granularity, method=method, layer=layer
+            )
+        return find_linear_grid(
+            weights,
+            bits=self.bits,
+            symmetric=self.symmetric,
+            granularity=self.group_size if self.granularity == "group" else self.granularity,
+            method=self.range,
+            step=self.interval or None,
+            percentile=self.percentile,
+            layer=layer,
+        )
 
     @property
     def needs_data(self) -> bool:
@@ -50,7 +106,7 @@ class Quantize(Step):
 
     def apply(self, state: State) -> None:
         if self.activations == "f32":
-            state.reasons.update(quantize_weights(state.graph, self))
+            state.reasons.update(quantize_weights(state.graph, self, round_to_nearest))
             return
         plan = make_plan(state.graph, self)
         state.reasons.update(plan.reasons)
@@ -69,8 +125,14 @@ class Quantize(Step):
         if self.calibration.method != "minmax":
             bins = self.calibration.bins
             observe_histograms(graph, statistics, state.data, bins=bins, runner=state.runner, callback=state.callback)
-        quantize(graph, plan, statistics, self)
+        quantize(graph, plan, statistics, self, round_to_nearest)
         state.graph = optimize(graph)
+
+
+def round_to_nearest(settings: Quantize, node: Node, weights: np.ndarray) -> LinearCodes:
+    """Rounds the weights of a layer, f32 [O, ...], each for itself."""
+    codes = settings.find_grid(weights, node.name).encode(weights)
+    return codes if isinstance(codes, LinearCodes) else codes.linear(node.name)
 
 
 def _check_f32(graph: Graph) -> None:
