@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -61,7 +61,8 @@ class Step(Settings):
     """One technique with its settings.
 
     Attributes:
-        layers: patterns of node names, or of their output tensors, that the step is for.
+        layers: patterns of node names, or of their output tensors, that the step is for; "@conv", "@gemm", ... stand
+            for all of an operator, "@grouped" for depthwise and other grouped convolutions.
         skip: the same for those that it leaves alone.
         overrides: pattern -> settings that differ for the layers it matches; of several that match, later ones win.
     """
@@ -106,11 +107,17 @@ class Step(Settings):
 
     def for_node(self: T, node: Node) -> T | None:
         """The settings for one layer; None if the step leaves it alone."""
-        names = (node.name, *node.outputs)
+        names = _names(node)
         if not _matches(self.layers, names) or _matches(self.skip, names):
             return None
         found = [values for pattern, values in self.overrides.items() if _matches([pattern], names)]
         return self._overridden(found, self.where()) if found else self
+
+    def variants(self: T) -> Iterator[T]:
+        """The settings as they are, and as each override makes them."""
+        yield self
+        for values in self.overrides.values():
+            yield self._overridden([values], self.where())
 
     def check_model(self, graph: Graph) -> None:
         """Raises RecipeError if the step does not fit the imported model: before any long work.
@@ -118,7 +125,7 @@ class Step(Settings):
         A pattern that no layer matches does not.
         """
         for pattern in (*self.layers, *self.skip, *self.overrides):
-            if not any(_matches([pattern], (node.name, *node.outputs)) for node in graph.nodes):
+            if not any(_matches([pattern], _names(node)) for node in graph.nodes):
                 known = [node.name for node in graph.nodes]
                 raise RecipeError(
                     f"{self.where()}: no layer matches {pattern!r}{did_you_mean(pattern, known)}; `whit inspect` of a "
@@ -130,6 +137,12 @@ class Step(Settings):
         for each in overrides:
             values.update(each)
         return self.changed({**values, "overrides": {}}, where)
+
+
+def _names(node: Node) -> list[str]:
+    """What patterns are compared with."""
+    grouped = ["@grouped"] if node.attributes.get("group", 1) != 1 else []
+    return [node.name, *node.outputs, f"@{node.op}", *grouped]
 
 
 def _matches(wanted: Iterable[str], names: Iterable[str]) -> bool:
