@@ -1,8 +1,5 @@
 #pragma once
 
-#include <cstdlib>
-#include <memory>
-
 #include "base/pages.h"
 
 namespace whit {
@@ -19,10 +16,7 @@ class AlignedBuffer {
   std::size_t bytes() const { return bytes_; }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const { std::free(p); }
-  };
-  std::unique_ptr<std::byte, Free> data_;
+  AlignedMemory data_;
   std::size_t bytes_ = 0;
 };
 

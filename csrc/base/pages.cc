@@ -28,15 +28,14 @@ std::uintptr_t page_bytes() {
 
 }  // namespace
 
-std::byte* allocate_aligned(std::size_t bytes) {
+AlignedMemory allocate_aligned(std::size_t bytes) {
   const std::size_t alignment = bytes < kLeastHuge ? kAlignment : kHugePageBytes;
   if (bytes == 0 || bytes > std::size_t{PTRDIFF_MAX} - alignment) return nullptr;
-  const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  auto* const memory = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
+  AlignedMemory memory(static_cast<std::byte*>(std::aligned_alloc(alignment, aligned_size(bytes, alignment))));
 #ifdef MADV_HUGEPAGE
   if (memory && bytes >= kLeastHuge) {
     const int before = errno;
-    madvise(memory, bytes / kHugePageBytes * kHugePageBytes, MADV_HUGEPAGE);
+    madvise(memory.get(), bytes / kHugePageBytes * kHugePageBytes, MADV_HUGEPAGE);
     errno = before;
   }
 #endif

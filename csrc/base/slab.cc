@@ -1,8 +1,8 @@
 #include "base/slab.h"
 
 #include <algorithm>
+#include <utility>
 
-#include "base/pages.h"
 #include "base/types.h"
 
 namespace whit {
@@ -18,13 +18,11 @@ constexpr bool kAhead = true;
 // Pages are brought in for several small blocks at once.
 constexpr std::size_t kPopulated = 64 << 10;
 
-std::size_t rounded(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 }  // namespace
 
 std::byte* Slab::allocate(std::size_t bytes) {
   if (bytes == 0 || bytes > std::size_t{PTRDIFF_MAX} - kAlignment) return nullptr;
-  bytes = rounded(bytes);
+  bytes = aligned_size(bytes, kAlignment);
   if (size_ - used_ < bytes && !grow(bytes)) return nullptr;
   std::byte* const chunk = chunks_.back().get();
   before_ = used_;
@@ -40,10 +38,10 @@ std::byte* Slab::allocate(std::size_t bytes) {
 
 bool Slab::grow(std::size_t bytes) {
   chunks_.reserve(chunks_.size() + 1);
-  const std::size_t size = rounded(std::max({bytes, kLeastChunk, kAhead ? expected_ : 0}));
-  std::byte* const chunk = allocate_aligned(size);
+  const std::size_t size = aligned_size(std::max({bytes, kLeastChunk, kAhead ? expected_ : 0}), kAlignment);
+  AlignedMemory chunk = allocate_aligned(size);
   if (!chunk) return false;
-  chunks_.emplace_back(chunk);
+  chunks_.push_back(std::move(chunk));
   size_ = size;
   used_ = before_ = populated_ = 0;
   return true;

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
-#include <memory>
 #include <vector>
+
+#include "base/pages.h"
 
 namespace whit {
 
@@ -21,14 +21,10 @@ class Slab {
   void undo() { used_ = before_; }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const { std::free(p); }
-  };
-
   bool grow(std::size_t bytes);
 
   std::size_t expected_;  // bytes that are still to come
-  std::vector<std::unique_ptr<std::byte, Free>> chunks_;
+  std::vector<AlignedMemory> chunks_;
   // In the last chunk:
   std::size_t size_ = 0, used_ = 0, before_ = 0, populated_ = 0;
 };

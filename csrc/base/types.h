@@ -23,5 +23,9 @@ inline constexpr std::size_t kAlignment = 64;
 
 constexpr isize ceil_div(isize a, isize b) { return (a + b - 1) / b; }
 constexpr isize round_up(isize a, isize b) { return ceil_div(a, b) * b; }
+/// `bytes`, at most PTRDIFF_MAX - alignment, rounded up.
+constexpr std::size_t aligned_size(std::size_t bytes, std::size_t alignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
+}
 
 }  // namespace whit

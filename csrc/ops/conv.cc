@@ -45,7 +45,7 @@ class ProductConv final : public ConvBody, private RowKernel {
 
   void run(const RunContext& context) const override {
     const auto* x = reinterpret_cast<const Element*>(context.inputs[0]);
-    const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
+    const std::byte* residual = context.optional_input(3);
     const isize image_in = g_.in_pixels() * g_.in_channels;
     const isize image_out = g_.out_pixels() * g_.out_stride * out_element_bytes_;
     const isize image_residual = g_.out_pixels() * g_.out_channels * static_cast<isize>(sizeof(Element));
@@ -115,9 +115,10 @@ struct DepthwiseS8 {
   }
   static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize channels, isize taps,
                    std::byte* out) {
-    const s32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<s32>() : nullptr;
-    dwconv_s8::pack(kernel, {inputs[1].constant<s8>(), bias, channels, taps, inputs[0].quantization().zero_point[0]},
-                    out);
+    dwconv_s8::pack(
+        kernel,
+        {inputs[1].constant<s8>(), constant_bias<s32>(inputs), channels, taps, inputs[0].quantization().zero_point[0]},
+        out);
     return true;
   }
 };
@@ -134,11 +135,10 @@ struct DepthwiseF32 {
   }
   static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize channels, isize taps,
                    std::byte* out) {
-    const f32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<f32>() : nullptr;
     AlignedBuffer expanded;
     const f32* values = weights_as_f32(inputs[1], &expanded);
     if (!values) return false;
-    dwconv_f32::pack(kernel, {values, bias, channels, taps}, out);
+    dwconv_f32::pack(kernel, {values, constant_bias<f32>(inputs), channels, taps}, out);
     return true;
   }
 };
@@ -156,20 +156,18 @@ class DepthwiseConv final : public ConvBody, private RowKernel {
     WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
     kernel_ = &Depthwise::select(geometry_, context.isa);
     packed_bytes_ = Depthwise::packed_bytes(*kernel_, g.in_channels, g.taps());
-    packed_ = context.weights.get(context.node, kernel_name(), packed_bytes_, [&](std::byte* out) {
-      return Depthwise::pack(*kernel_, context.inputs, g.in_channels, g.taps(), out);
-    });
-    if (!packed_)
-      return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", packed_bytes_);
     fill_padding(context.node, context.inputs[0], &pad_);
-    return {};
+    const auto fill = [&](std::byte* out) {
+      return Depthwise::pack(*kernel_, context.inputs, g.in_channels, g.taps(), out);
+    };
+    return pack_weights(context, kernel_name(), packed_bytes_, fill, &packed_);
   }
 
   const char* kernel_name() const override { return name(*kernel_); }
   const RowKernel* row_kernel() const override { return this; }
 
   void run(const RunContext& context) const override {
-    const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
+    const std::byte* residual = context.optional_input(3);
     const RowGeometry rows = row_geometry();
     for (isize image = 0; image < g_.images; ++image) {
       const auto args = args_for(geometry_, context.inputs[0] + image * g_.in_h * rows.in_row_bytes,

@@ -1,6 +1,9 @@
 #pragma once
 // Sizes of a convolution, checked. A 1-D convolution is a 2-D one of height 1.
 
+#include <algorithm>
+#include <vector>
+
 #include "ops/operator.h"
 
 namespace whit::ops {
@@ -33,6 +36,25 @@ struct ConvGeometry {
   }
 };
 
+/// Output columns (or rows) [begin, end) whose windows need no padding.
+struct InsideRange {
+  isize begin, end;
+
+  InsideRange(isize in, isize out, isize pad, isize kernel, isize stride, isize dilation) {
+    const isize last = in + pad - 1 - dilation * (kernel - 1);  // of the windows' beginnings, from -pad on
+    begin = std::min(ceil_div(pad, stride), out);
+    end = last < 0 ? begin : std::clamp(last / stride + 1, begin, out);
+  }
+  isize size() const { return end - begin; }
+
+  static InsideRange rows(const ConvGeometry& g) {
+    return {g.in_h, g.out_h, g.pad_top, g.kernel_h, g.stride_h, g.dilation_h};
+  }
+  static InsideRange columns(const ConvGeometry& g) {
+    return {g.in_w, g.out_w, g.pad_left, g.kernel_w, g.stride_w, g.dilation_w};
+  }
+};
+
 /// An error if a table of input offsets, `taps` for each of `pixels` output pixels, would have more than 2^28 entries
 /// (1 GiB): that many come from a damaged or hostile file alone, and filling them would take memory that others need.
 Status check_offsets(const Node& node, s64 pixels, s64 taps);
@@ -41,6 +63,15 @@ Status check_offsets(const Node& node, s64 pixels, s64 taps);
 /// clamped) if x is s8, or 0. For a conv that check_pad_values has passed.
 void fill_padding(const Node& node, const TensorInfo& x, std::vector<s8>* padding);
 void fill_padding(const Node& node, const TensorInfo& x, std::vector<f32>* padding);
+
+/// The same for a row of the kernel: [kernel_w][channels].
+template <class Element>
+void fill_row_padding(const Node& node, const TensorInfo& x, isize kernel_w, std::vector<Element>* padding) {
+  fill_padding(node, x, padding);
+  const std::size_t channels = padding->size();
+  padding->resize(static_cast<std::size_t>(kernel_w) * channels);
+  for (std::size_t i = channels; i < padding->size(); ++i) (*padding)[i] = (*padding)[i - channels];
+}
 
 /// pad_values must be empty or hold a finite number for each of the channels.
 Status check_pad_values(const Node& node, isize channels);

@@ -155,11 +155,9 @@ class TypedBody final : public Body {
     reserve(1);
     group_bytes_ = static_cast<std::size_t>(sum);
     const std::size_t bytes = allocation_bytes(sum, g_.group);
-    packed_ = context.weights.get(context.node, std::string(kernel_name()) + "/taps", bytes,
-                                  [&](std::byte* out) { return fill(context, out); });
-    if (!packed_)
-      return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
-    return {};
+    return pack_weights(
+        context, std::string(kernel_name()) + "/taps", bytes, [&](std::byte* out) { return fill(context, out); },
+        &packed_);
   }
 
   bool fill(const PrepareContext& context, std::byte* out) const {
@@ -172,8 +170,7 @@ class TypedBody final : public Body {
     } else {
       weights = w.constant<Element>();
     }
-    const Bias* bias =
-        context.inputs.size() > 2 && context.inputs[2].present() ? context.inputs[2].constant<Bias>() : nullptr;
+    const Bias* bias = constant_bias<Bias>(context.inputs);
     const isize n = g_.n(), k = g_.k(), all_taps = g_.y.kernel * g_.x.kernel;
     const std::size_t most_values = y_lists_[0].taps.size() * x_lists_[0].taps.size() * static_cast<std::size_t>(n * k);
     AlignedBuffer gathered(most_values * sizeof(Element));

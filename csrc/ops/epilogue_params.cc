@@ -26,10 +26,6 @@ Status fill_common(const Node& node, Activation* activation, f32* clamp_min, f32
   return {};
 }
 
-const TensorInfo* optional_input(std::span<const TensorInfo> inputs, std::size_t index) {
-  return index < inputs.size() && inputs[index].present() ? &inputs[index] : nullptr;
-}
-
 /// One scale per tensor or per index of `axis`.
 bool has_scales_along(const TensorInfo& w, int axis) {
   const Quantization& q = w.quantization();

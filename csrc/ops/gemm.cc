@@ -27,7 +27,7 @@ class TypedGemm final : public GemmBody {
   const char* kernel_name() const override { return product_.kernel_name(); }
   void run(const RunContext& context) const override {
     const auto* x = reinterpret_cast<const typename Product::Element*>(context.inputs[0]);
-    const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
+    const std::byte* residual = context.optional_input(3);
     product_.run({x, k_, nullptr, nullptr}, m_, epilogue_, residual, residual_stride_, context.outputs[0],
                  out_element_bytes_, out_stride_, context.pool, nullptr);
   }

@@ -151,16 +151,19 @@ class Lstm final : public Operator {
     const std::size_t packed_bytes = gemm_f32::packed_bytes(*gates->kernel, n, 1, k);
     const isize bytes = static_cast<isize>(packed_bytes / kAlignment * kAlignment + kAlignment);
     const std::string key = std::string(gemm_f32::name(*gates->kernel)) + (index == 1 ? "/w" : "/r");
-    const std::byte* packed = context.weights.get(
-        context.node, key, allocation_bytes(u64{packed_bytes} + kAlignment, directions_), [&](std::byte* out) {
+    const TensorInfo* biases = index == 1 ? optional_input(context.inputs, 3) : nullptr;
+    const std::byte* packed = nullptr;
+    WHIT_RETURN_IF_ERROR(pack_weights(
+        context, key, allocation_bytes(u64{packed_bytes} + kAlignment, directions_),
+        [&](std::byte* out) {
           AlignedBuffer expanded;
           const f32* values = weights_as_f32(weights, &expanded);
           const AlignedBuffer sums(static_cast<std::size_t>(n) * sizeof(f32));
           if (!values || !sums.data()) return false;
           for (isize d = 0; d < directions_; ++d) {
             const f32* bias = nullptr;
-            if (index == 1 && context.inputs.size() > 3 && context.inputs[3].present()) {
-              const f32* both = context.inputs[3].constant<f32>() + d * 2 * n;
+            if (biases) {
+              const f32* both = biases->constant<f32>() + d * 2 * n;
               f32* const sum = reinterpret_cast<f32*>(sums.data());
               for (isize i = 0; i < n; ++i) sum[i] = both[i] + both[n + i];
               bias = sum;
@@ -168,9 +171,8 @@ class Lstm final : public Operator {
             gemm_f32::pack(*gates->kernel, {values + d * n * k, bias, n, 1, k}, out + d * bytes, 0, n);
           }
           return true;
-        });
-    if (!packed)
-      return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of weights", packed_bytes);
+        },
+        &packed));
     for (int d = 0; d < directions_; ++d) gates->packed[d] = packed + d * bytes;
     return {};
   }
@@ -180,7 +182,7 @@ class Lstm final : public Operator {
     const isize state = batch_ * hidden_;
     const std::size_t bytes = static_cast<std::size_t>(state) * sizeof(f32);
     const auto begin_with = [&](std::size_t input, f32* to) {
-      const std::byte* given = input < context.inputs.size() ? context.inputs[input] : nullptr;
+      const std::byte* given = context.optional_input(input);
       if (given)
         std::memcpy(to, given + static_cast<std::size_t>(direction) * bytes, bytes);
       else

@@ -33,6 +33,11 @@ struct TensorInfo {
   }
 };
 
+/// Null if the input is absent or the node has fewer.
+inline const TensorInfo* optional_input(std::span<const TensorInfo> inputs, std::size_t index) {
+  return index < inputs.size() && inputs[index].present() ? &inputs[index] : nullptr;
+}
+
 /// Packed weights, made once per model and shared by all its plans and sessions.
 class WeightCache {
  public:
@@ -52,11 +57,18 @@ struct PrepareContext {
   WeightCache& weights;
 };
 
+/// *packed becomes what context.weights has under `key`, or the error says that there is no memory for it.
+Status pack_weights(const PrepareContext& context, const std::string& key, std::size_t bytes,
+                    const std::function<bool(std::byte*)>& fill, const std::byte** packed);
+
 struct RunContext {
   std::span<const std::byte* const> inputs;  ///< null for absent; constants point into the model
   std::span<std::byte* const> outputs;       ///< null for absent
   std::byte* scratch;                        ///< scratch_bytes() of prepare, 64-byte aligned
   ThreadPool& pool;
+
+  /// Null too if the node has fewer inputs.
+  const std::byte* optional_input(std::size_t index) const { return index < inputs.size() ? inputs[index] : nullptr; }
 };
 
 /// Rows [begin, end) of an image.

@@ -24,12 +24,8 @@ class Patches {
         row_(g.kernel_w * channels_),
         // A row of the kernel is one run of memory, unless its taps lie apart.
         run_(g.group == 1 && g.dilation_w == 1 ? row_ : channels_),
-        pieces_(ceil_div(run_, kPiece)) {
-    // Output columns [inner_begin_, inner_end_) need no padding at the sides.
-    const isize reach = g.in_w + g.pad_left - 1 - g.dilation_w * (g.kernel_w - 1);  // largest left edge, unpadded
-    inner_begin_ = std::min(ceil_div(g.pad_left, g.stride_w), g.out_w);
-    inner_end_ = reach < 0 ? inner_begin_ : std::clamp(reach / g.stride_w + 1, inner_begin_, g.out_w);
-  }
+        pieces_(ceil_div(run_, kPiece)),
+        columns_(InsideRange::columns(g)) {}
 
   /// Patches of output pixels [first, first + count). `x` is the image from the group's first channel on, `x_end` the
   /// image's end, `padding` what the group's channels hold outside of it, for a whole row of the kernel if there is but
@@ -57,9 +53,9 @@ class Patches {
     // Pixels whose patch can be read in whole pieces, at the end of the image too.
     const isize last_read = (g_.kernel_h - 1) * down + (g_.kernel_w - 1) * g_.dilation_w * g_.in_channels;
     const isize readable = (x_end - x) - pieces_ * kPiece - last_read - first;
-    const isize fast_begin = inside ? std::clamp(inner_begin_, begin, end) : end;
+    const isize fast_begin = inside ? std::clamp(columns_.begin, begin, end) : end;
     const isize fast_end =
-        inside && readable >= 0 ? std::clamp(std::min(inner_end_, readable / step + 1), fast_begin, end) : fast_begin;
+        inside && readable >= 0 ? std::clamp(std::min(columns_.end, readable / step + 1), fast_begin, end) : fast_begin;
     const auto slowly = [&](isize from, isize to) {
       for (isize ox = from; ox < to; ++ox, out += stride_) patch(x, padding, top, ox * g_.stride_w - g_.pad_left, out);
     };
@@ -148,7 +144,8 @@ class Patches {
   }
 
   ConvGeometry g_;
-  isize channels_, stride_, row_, run_, pieces_, inner_begin_, inner_end_;
+  isize channels_, stride_, row_, run_, pieces_;
+  InsideRange columns_;
 };
 
 template <class Product>
@@ -167,10 +164,7 @@ class PatchConv final : public ConvBody, private RowKernel {
     groups_.resize(static_cast<std::size_t>(g_.group));
     for (isize i = 0; i < g_.group; ++i)
       WHIT_RETURN_IF_ERROR(groups_[static_cast<std::size_t>(i)].prepare(context, g_.out_pixels(), i * n, n, 1, k));
-    fill_padding(context.node, context.inputs[0], &padding_);
-    padding_.resize(static_cast<std::size_t>(g_.kernel_w * g_.in_channels));
-    for (std::size_t i = static_cast<std::size_t>(g_.in_channels); i < padding_.size(); ++i)
-      padding_[i] = padding_[i - static_cast<std::size_t>(g_.in_channels)];
+    fill_row_padding(context.node, context.inputs[0], g_.kernel_w, &padding_);
     for (auto& group : groups_) stride_ = group.pad_k();
     const isize patch_bytes = stride_ * static_cast<isize>(sizeof(Element));
     const isize rows = groups_[0].tile_rows();
@@ -186,7 +180,7 @@ class PatchConv final : public ConvBody, private RowKernel {
   const RowKernel* row_kernel() const override { return this; }
 
   void run(const RunContext& context) const override {
-    const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
+    const std::byte* residual = context.optional_input(3);
     const RowGeometry rows = row_geometry();
     const isize grain = mac_grain(groups_[0].tile_rows(), g_.out_channels * stride_);
     for (isize image = 0; image < g_.images; ++image) {

@@ -11,6 +11,13 @@
 
 namespace whit::ops {
 
+/// The bias that check_constant_bias has passed, from channel `first` on, or null.
+template <class T>
+const T* constant_bias(std::span<const TensorInfo> inputs, isize first = 0) {
+  const TensorInfo* bias = optional_input(inputs, 2);
+  return bias ? bias->constant<T>() + first : nullptr;
+}
+
 struct ProductS8 {
   using Element = s8;
   using Kernel = gemm_s8::Kernel;
@@ -35,7 +42,7 @@ struct ProductS8 {
   /// False when memory is short.
   static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
                    std::byte* out) {
-    const s32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<s32>() + first : nullptr;
+    const s32* bias = constant_bias<s32>(inputs, first);
     const s8* values = inputs[1].constant<s8>() + first * taps * k;
     gemm_s8::pack(kernel, {values, bias, n, taps, k, inputs[0].quantization().zero_point[0]}, out, 0, n);
     return true;
@@ -72,7 +79,7 @@ struct ProductF32 {
   static f32 padding(const TensorInfo&) { return 0; }
   static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
                    std::byte* out) {
-    const f32* bias = inputs.size() > 2 && inputs[2].present() ? inputs[2].constant<f32>() + first : nullptr;
+    const f32* bias = constant_bias<f32>(inputs, first);
     AlignedBuffer expanded;
     const f32* values = weights_as_f32(inputs[1], &expanded);
     if (!values) return false;
@@ -105,12 +112,8 @@ class PackedProduct {
     n_ = n, taps_ = taps, k_ = k, first_ = first;
     const std::size_t bytes = Product::packed_bytes(*kernel_, n, taps, k);
     const std::string key = std::string(kernel_name()) + "/" + std::to_string(first);
-    packed_ = context.weights.get(context.node, key, bytes, [&](std::byte* out) {
-      return Product::pack(*kernel_, context.inputs, first, n, taps, k, out);
-    });
-    if (!packed_)
-      return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
-    return {};
+    const auto fill = [&](std::byte* out) { return Product::pack(*kernel_, context.inputs, first, n, taps, k, out); };
+    return pack_weights(context, key, bytes, fill, &packed_);
   }
 
   const char* kernel_name() const { return name(*kernel_); }
@@ -166,20 +169,22 @@ class PackedProduct {
 
 /// The bias of a product is packed with the weights, so it must be known when the plan is made.
 inline Status check_constant_bias(const Node& node, std::span<const TensorInfo> inputs, isize n) {
-  if (inputs.size() < 3 || !inputs[2].present()) return {};
-  if (!inputs[2].is_constant())
-    return node_error(node, Code::unsupported, "bias '%s' must be a constant", tensor_name(inputs[2]));
-  if (inputs[2].shape.rank() != 1 || inputs[2].shape[0] != n)
-    return node_error(node, Code::shape, "bias '%s' must have shape [%lld]; it has %s", tensor_name(inputs[2]),
-                      static_cast<long long>(n), inputs[2].shape.text().c_str());
+  const TensorInfo* bias = optional_input(inputs, 2);
+  if (!bias) return {};
+  if (!bias->is_constant())
+    return node_error(node, Code::unsupported, "bias '%s' must be a constant", tensor_name(*bias));
+  if (bias->shape.rank() != 1 || bias->shape[0] != n)
+    return node_error(node, Code::shape, "bias '%s' must have shape [%lld]; it has %s", tensor_name(*bias),
+                      static_cast<long long>(n), bias->shape.text().c_str());
   return {};
 }
 
 /// The residual of a product is added element by element.
 inline Status check_residual_shape(const Node& node, std::span<const TensorInfo> inputs, const Shape& output) {
-  if (inputs.size() < 4 || !inputs[3].present() || inputs[3].shape == output) return {};
-  return node_error(node, Code::shape, "residual '%s' has shape %s, the output has %s", tensor_name(inputs[3]),
-                    inputs[3].shape.text().c_str(), output.text().c_str());
+  const TensorInfo* residual = optional_input(inputs, 3);
+  if (!residual || residual->shape == output) return {};
+  return node_error(node, Code::shape, "residual '%s' has shape %s, the output has %s", tensor_name(*residual),
+                    residual->shape.text().c_str(), output.text().c_str());
 }
 
 }  // namespace whit::ops

@@ -49,6 +49,13 @@ Status node_error(const Node& node, Code code, const char* format, ...) {
   return error(code, "node '%s' (%s): %s", node.name.c_str(), op_name(node.op), message);
 }
 
+Status pack_weights(const PrepareContext& context, const std::string& key, std::size_t bytes,
+                    const std::function<bool(std::byte*)>& fill, const std::byte** packed) {
+  *packed = context.weights.get(context.node, key, bytes, fill);
+  if (*packed) return {};
+  return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
+}
+
 Result<int> normalize_axis(const Node& node, s64 axis, int rank) {
   if (axis < -rank || axis >= rank)
     return node_error(node, Code::shape, "axis %lld is outside a tensor of rank %d", static_cast<long long>(axis),

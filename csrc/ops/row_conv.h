@@ -10,25 +10,6 @@
 
 namespace whit::ops {
 
-/// Output columns (or rows) [begin, end) whose windows need no padding.
-struct InsideRange {
-  isize begin, end;
-
-  InsideRange(isize in, isize out, isize pad, isize kernel, isize stride, isize dilation) {
-    const isize last = in + pad - 1 - dilation * (kernel - 1);  // of the windows' beginnings, from -pad on
-    begin = std::min(ceil_div(pad, stride), out);
-    end = last < 0 ? begin : std::clamp(last / stride + 1, begin, out);
-  }
-  isize size() const { return end - begin; }
-
-  static InsideRange rows(const ConvGeometry& g) {
-    return {g.in_h, g.out_h, g.pad_top, g.kernel_h, g.stride_h, g.dilation_h};
-  }
-  static InsideRange columns(const ConvGeometry& g) {
-    return {g.in_w, g.out_w, g.pad_left, g.kernel_w, g.stride_w, g.dilation_w};
-  }
-};
-
 class RowConv final : public ConvBody, private RowKernel {
  public:
   /// Where windows have long rows, and threads get some rows of the output each.
@@ -47,9 +28,7 @@ class RowConv final : public ConvBody, private RowKernel {
     // Two views of the same packed weights, whose layout does not depend on where a tap ends.
     WHIT_RETURN_IF_ERROR(rows_.prepare(context, g_.out_pixels(), 0, n, g_.kernel_h, row));
     WHIT_RETURN_IF_ERROR(patches_.prepare(context, g_.out_pixels(), 0, n, 1, g_.kernel_h * row));
-    fill_padding(context.node, context.inputs[0], &padding_);
-    const std::vector<f32> pixel = padding_;
-    for (isize j = 1; j < g_.kernel_w; ++j) padding_.insert(padding_.end(), pixel.begin(), pixel.end());
+    fill_row_padding(context.node, context.inputs[0], g_.kernel_w, &padding_);
     const isize columns = InsideRange::columns(g_).size();
     WHIT_RETURN_IF_ERROR(check_offsets(context.node, columns, g_.kernel_h));
     offsets_.clear();
@@ -69,7 +48,7 @@ class RowConv final : public ConvBody, private RowKernel {
   const RowKernel* row_kernel() const override { return this; }
 
   void run(const RunContext& context) const override {
-    const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
+    const std::byte* residual = context.optional_input(3);
     const RowGeometry rows = row_geometry();
     for (isize image = 0; image < g_.images; ++image) {
       const Image at(*this, g_, context.inputs[0] + image * g_.in_h * rows.in_row_bytes,

@@ -82,8 +82,8 @@ class LayerNormalization final : public Operator {
     const Node& node = context.node;
     WHIT_RETURN_IF_ERROR(require_dtype(node, "input", context.inputs[0], DType::f32));
     WHIT_RETURN_IF_ERROR(require_dtype(node, "scale", context.inputs[1], DType::f32));
-    if (context.inputs.size() > 2 && context.inputs[2].present())
-      WHIT_RETURN_IF_ERROR(require_dtype(node, "bias", context.inputs[2], DType::f32));
+    if (const TensorInfo* bias = optional_input(context.inputs, 2))
+      WHIT_RETURN_IF_ERROR(require_dtype(node, "bias", *bias, DType::f32));
     WHIT_RETURN_IF_ERROR(require_dtype(node, "output", context.outputs[0], DType::f32));
     WHIT_RETURN_IF_ERROR(require_number(node, "epsilon"));
     epsilon_ = node.attributes.number("epsilon");
@@ -98,7 +98,7 @@ class LayerNormalization final : public Operator {
   void run(const RunContext& context) const override {
     const f32* x = reinterpret_cast<const f32*>(context.inputs[0]);
     const f32* scale = reinterpret_cast<const f32*>(context.inputs[1]);
-    const f32* bias = context.inputs.size() > 2 ? reinterpret_cast<const f32*>(context.inputs[2]) : nullptr;
+    const f32* bias = reinterpret_cast<const f32*>(context.optional_input(2));
     f32* y = reinterpret_cast<f32*>(context.outputs[0]);
     context.pool.parallel_for(rows_, work_grain(4 * n_), [&](isize begin, isize end, int) {
       run_({x + begin * n_, y + begin * n_, scale, bias, end - begin, n_, epsilon_});

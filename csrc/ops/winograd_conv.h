@@ -48,8 +48,7 @@ class WinogradConv final : public ConvBody {
     gemm_ = &gemm_f32::select({tiles_, g.out_channels, 1, g.in_channels}, context.isa);
     zeros_.resize(static_cast<std::size_t>(g.in_channels));
     bias_.resize(static_cast<std::size_t>(g.out_channels));
-    if (context.inputs.size() > 2 && context.inputs[2].present())
-      std::copy_n(context.inputs[2].constant<f32>(), g.out_channels, bias_.begin());
+    if (const f32* bias = constant_bias<f32>(context.inputs)) std::copy_n(bias, g.out_channels, bias_.begin());
     WHIT_RETURN_IF_ERROR(pack(context));
     plan_blocks(context);
     return {};
@@ -108,7 +107,7 @@ class WinogradConv final : public ConvBody {
     packed_stride_ = round_up(element, isize{kAlignment});
     const std::size_t bytes = allocation_bytes(packed_stride_, elements_);
     const std::string key = std::string(winograd_f32::name(*kernel_)) + " " + gemm_f32::name(*gemm_);
-    packed_ = context.weights.get(context.node, key, bytes, [&](std::byte* out) {
+    const auto fill = [&](std::byte* out) {
       // One panel of columns at a time, so that little memory is needed beside the packed weights.
       const isize panel = gemm_f32::panel_columns(*gemm_);
       const std::size_t panel_bytes = gemm_f32::packed_bytes(*gemm_, panel, 1, k);
@@ -123,17 +122,16 @@ class WinogradConv final : public ConvBody {
           gemm_f32::pack(*gemm_, {u + e * columns * k, nullptr, columns, 1, k}, out + e * packed_stride_, 0, columns);
       }
       return true;
-    });
-    if (packed_) return {};
-    return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
+    };
+    return pack_weights(context, key, bytes, fill, &packed_);
   }
 
-  /// How many tiles are taken from inputs to outputs together. Their matrices stay in L2 (see block_rows() of
-  /// gemm_f32); the more tiles, the less often are weights read that do not.
+  /// How many tiles are taken from inputs to outputs together. Their matrices stay in L2; the more tiles, the less
+  /// often are weights read that do not.
   void plan_blocks(const PrepareContext& context) {
     in_stride_ = round_up(geometry_.in_channels, winograd_f32::kRowMultiple);
     out_stride_ = round_up(geometry_.out_channels, winograd_f32::kRowMultiple);
-    const s64 near = s64{gemm_f32::isa(*gemm_) >= Isa::avx2 ? 256 : 96} << 10;
+    const s64 near = gemm_f32::near_bytes(*gemm_);
     const s64 weight_bytes = s64{packed_stride_} * elements_;
     const s64 bytes = weight_bytes > 4 * near ? 6 * near : near;
     const s64 tile_bytes = s64{elements_} * (in_stride_ + out_stride_) * static_cast<s64>(sizeof(f32));
@@ -188,7 +186,7 @@ class WinogradConv final : public ConvBody {
   }
 
   void transform_output(const RunContext& context, f32* block, isize first, isize begin, isize end) const {
-    const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
+    const std::byte* residual = context.optional_input(3);
     const winograd_f32::OutputArgs args{geometry_,
                                         block + elements_ * in_element_ + (begin - first) * out_stride_,
                                         out_stride_,

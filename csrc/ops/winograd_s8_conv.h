@@ -34,16 +34,13 @@ class WinogradS8Conv final : public ConvBody {
     pixel_stride_ = g.out_stride;
     kernel_ = &winograd_s8::select(context.isa);
     const std::size_t bytes = winograd_s8::packed_bytes(g.out_channels, g.in_channels);
-    packed_ = context.weights.get(context.node, "winograd_s8", bytes, [&](std::byte* out) {
-      const TensorInfo* bias = context.inputs.size() > 2 && context.inputs[2].present() ? &context.inputs[2] : nullptr;
-      winograd_s8::pack({context.inputs[1].constant<s8>(), bias ? bias->constant<s32>() : nullptr, g.out_channels,
+    const auto fill = [&](std::byte* out) {
+      winograd_s8::pack({context.inputs[1].constant<s8>(), constant_bias<s32>(context.inputs), g.out_channels,
                          g.in_channels, context.inputs[0].quantization().zero_point[0]},
                         out);
       return true;
-    });
-    if (!packed_)
-      return node_error(context.node, Code::out_of_memory, "no memory for %zu bytes of packed weights", bytes);
-
+    };
+    WHIT_RETURN_IF_ERROR(pack_weights(context, "winograd_s8", bytes, fill, &packed_));
     tiles_ = tiles(g);
     block_ = std::min(tiles_, round_up(ceil_div(tiles_, blocks(g, context.threads)), kRows));
     row_stride_ = round_up(g.in_channels, winograd_s8::kGroup);
@@ -62,7 +59,7 @@ class WinogradS8Conv final : public ConvBody {
 
   void run(const RunContext& context) const override {
     using winograd_s8::kElements, winograd_s8::kPanel;
-    const std::byte* residual = context.inputs.size() > 3 ? context.inputs[3] : nullptr;
+    const std::byte* residual = context.optional_input(3);
     s16* const transformed = reinterpret_cast<s16*>(context.scratch);
     s32* const products = reinterpret_cast<s32*>(context.scratch + in_bytes_);
     const isize in = geometry_.in_channels, n = geometry_.out_channels;

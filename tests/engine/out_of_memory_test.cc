@@ -4,13 +4,13 @@
 
 #include <malloc.h>
 
-#include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <new>
 #include <string>
 #include <vector>
 
+#include "engine/session_support.h"
 #include "engine/varied_model.h"
 
 namespace {
@@ -48,29 +48,12 @@ std::shared_ptr<PreparedModel> dynamic_model() {
       Op::gemm, {b.node(Op::exp, {b.node(Op::gemm, {x, b.constant_s8({9, 6})}, 2)}, 2), b.constant_s8({4, 9})}, 2)});
 }
 
-std::vector<f32> run(Session& session, const Shape& shape) {
-  const Status status = session.prepare({shape});
-  REQUIRE_MESSAGE(status.ok(), status.message());
-  std::vector<f32> x(static_cast<std::size_t>(shape.elements()));
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<f32>(i % 7) / 8;
-  std::vector<std::vector<f32>> outputs;
-  std::vector<std::byte*> out;
-  for (int tensor : session.plan()->outputs) {
-    const s64 bytes = session.plan()->tensor_bytes(session.model().model(), tensor);
-    outputs.emplace_back(static_cast<std::size_t>(bytes) / sizeof(f32), std::nanf(""));
-    out.push_back(reinterpret_cast<std::byte*>(outputs.back().data()));
-  }
-  const std::byte* in = reinterpret_cast<const std::byte*>(x.data());
-  session.run({&in, 1}, out);
-  std::vector<f32> all;
-  for (const std::vector<f32>& output : outputs) all.insert(all.end(), output.begin(), output.end());
-  return all;
-}
+std::vector<std::vector<f32>> run(Session& session, const Shape& shape) { return Runner(session, {shape}).run(); }
 
 TEST_CASE("every allocation of tensors and weights may fail, and the next attempt succeeds") {
   for (DType weights : {DType::f32, DType::s8}) {
     const std::shared_ptr<PreparedModel> model = varied_model(weights);
-    const std::vector<f32> wanted = run(**Session::make(model, 2, {}), {1, 12, 10, 4});
+    const auto wanted = run(**Session::make(model, 2, {}), {1, 12, 10, 4});
     int failures = 0;
     for (bool failed = true; failed; failures += failed) {
       // A model of its own each time: packed weights are kept.
@@ -99,13 +82,13 @@ TEST_CASE("a session whose new plan does not fit keeps its old one") {
   const auto made = Session::make(model, 2, {});
   REQUIRE(made.ok());
   Session& session = **made;
-  const std::vector<f32> wanted = run(session, {3, 6});
+  const auto wanted = run(session, {3, 6});
   aligned_until_failure = 0;
   const Status status = session.prepare({Shape{500, 6}});
   aligned_until_failure = -1;
   CHECK(status.code() == Code::out_of_memory);
   CHECK(run(session, {3, 6}) == wanted);
-  CHECK(run(session, {500, 6}).size() == 2000);
+  CHECK(run(session, {500, 6})[0].size() == 2000);
 }
 
 #if !defined(__SANITIZE_ADDRESS__)  // it would report what is not cleaned up
@@ -116,7 +99,7 @@ TEST_CASE("every small allocation may fail") {
     const std::shared_ptr<PreparedModel> model = dynamic_model();
     const auto old = Session::make(model, 1, {});
     REQUIRE(old.ok());
-    const std::vector<f32> wanted = run(**old, {3, 6});
+    const auto wanted = run(**old, {3, 6});
     small_until_failure = count;
     bool thrown = false;
     try {
@@ -131,7 +114,7 @@ TEST_CASE("every small allocation may fail") {
     INFO("allocation ", count);
     CHECK(thrown <= (failed != 0));  // the sort of the planner does without its buffer
     CHECK(run(**old, {3, 6}) == wanted);
-    CHECK(run(**old, {40, 6}).size() == 160);
+    CHECK(run(**old, {40, 6})[0].size() == 160);
     const auto fresh = Session::make(model, 2, {});
     REQUIRE(fresh.ok());
     CHECK(run(**fresh, {3, 6}) == wanted);

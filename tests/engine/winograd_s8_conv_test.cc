@@ -6,48 +6,21 @@
 #include <cmath>
 #include <string>
 
-#include "operator_harness.h"
+#include "conv_harness.h"
 
 namespace whit {
 namespace {
 
 using namespace test;
 
-struct Convolution {
-  s64 images, side, in_channels, out_channels;
-  s64 stride = 1, dilation = 1, group = 1, kernel = 3;
-  s64 pad = 1;
-};
-
-std::vector<s8> random_weights(const Convolution& c, Random& random, bool extreme) {
-  std::vector<s8> w =
-      random_integers<s8>(c.out_channels * c.kernel * c.kernel * (c.in_channels / c.group), random, -127, 127);
-  if (extreme)
-    for (s8& v : w) v = v < 0 ? -127 : 127;
-  return w;
-}
-
-OperatorHarness harness(const Convolution& c, const std::vector<s8>& x, const std::vector<s8>& w, s32 zero_point) {
-  OperatorHarness op(Op::conv);
-  op.set("strides", std::vector<s64>{c.stride, c.stride})
-      .set("dilations", std::vector<s64>{c.dilation, c.dilation})
-      .set("pads", std::vector<s64>{c.pad, c.pad, c.pad, c.pad})
-      .set("group", c.group)
-      .set("pad_values", std::vector<f32>{})
-      .set("activation", std::string())
-      .set("clamp_min", -INFINITY)
-      .set("clamp_max", INFINITY)
-      .input(Shape{c.images, c.side, c.side, c.in_channels}, x, per_tensor(0.02f, zero_point))
-      .constant(Shape{c.out_channels, c.kernel, c.kernel, c.in_channels / c.group}, w, per_tensor(0.01f, 0));
-  return op;
+OperatorHarness harness_of(const Convolution& c, const std::vector<s8>& x, const std::vector<s8>& w, s32 zero_point) {
+  return harness(c, x, w, per_tensor(0.02f, zero_point), per_tensor(0.01f, 0));
 }
 
 /// The name of the kernel's family on a CPU of this level.
 std::string family(const Convolution& c, Isa level, int threads = 1, s8 weight = 1) {
-  const std::vector<s8> x(static_cast<std::size_t>(c.images * c.side * c.side * c.in_channels));
-  const std::vector<s8> w(static_cast<std::size_t>(c.out_channels * c.kernel * c.kernel * (c.in_channels / c.group)),
-                          weight);
-  OperatorHarness op = harness(c, x, w, 0);
+  const std::vector<s8> x(static_cast<std::size_t>(c.inputs())), w(static_cast<std::size_t>(c.weights()), weight);
+  OperatorHarness op = harness_of(c, x, w, 0);
   op.output(DType::f32);
   const Status status = op.prepare(isa_up_to(level), threads);
   INFO(status.message());
@@ -104,34 +77,22 @@ void check(const Convolution& c, u32 seed, bool extreme = false) {
   CAPTURE(seed);
   Random random(seed);
   const s32 zero_point = static_cast<s32>(random.integer(-128, 127));
-  const std::vector<s8> x = random_integers<s8>(c.images * c.side * c.side * c.in_channels, random, -128, 127);
-  const std::vector<s8> w = random_weights(c, random, extreme);
+  const std::vector<s8> x = random_integers<s8>(c.inputs(), random, -128, 127);
+  std::vector<s8> w = random_integers<s8>(c.weights(), random, -127, 127);
+  if (extreme)
+    for (s8& v : w) v = v < 0 ? -127 : 127;
   const std::vector<s32> bias = random_integers<s32>(c.out_channels, random, -100000, 100000);
-  OperatorHarness op = harness(c, x, w, zero_point);
+  OperatorHarness op = harness_of(c, x, w, zero_point);
   op.constant(Shape{c.out_channels}, bias).output(DType::f32);
   const std::vector<f32> got = op.run<f32>();
 
   // The scalar level, which every CPU of the harness has, is transformed.
   REQUIRE(op.prepare(isa_up_to(Isa::scalar)).ok());
   CHECK(std::string(op.op().kernel()) == "winograd_s8_4x4_scalar");
-  const s64 out_side = c.side + 2 * c.pad - 2;
-  REQUIRE(op.shape() == (Shape{c.images, out_side, out_side, c.out_channels}));
+  REQUIRE(op.shape() == (Shape{c.images, c.out_side(), c.out_side(), c.out_channels}));
+  const std::vector<s32> wanted = sums<s32>(c, x, zero_point, w, bias);
   isize wrong = 0;
-  std::size_t at = 0;
-  for (s64 image = 0; image < c.images; ++image)
-    for (s64 y = 0; y < out_side; ++y)
-      for (s64 xx = 0; xx < out_side; ++xx)
-        for (s64 n = 0; n < c.out_channels; ++n, ++at) {
-          s32 sum = bias[static_cast<std::size_t>(n)];
-          for (s64 tap = 0; tap < 9; ++tap) {
-            const s64 in_y = y + tap / 3 - c.pad, in_x = xx + tap % 3 - c.pad;
-            if (in_y < 0 || in_y >= c.side || in_x < 0 || in_x >= c.side) continue;
-            const s8* pixel = x.data() + ((image * c.side + in_y) * c.side + in_x) * c.in_channels;
-            const s8* filter_row = w.data() + (n * 9 + tap) * c.in_channels;
-            for (s64 k = 0; k < c.in_channels; ++k) sum += (pixel[k] - zero_point) * filter_row[k];
-          }
-          wrong += got[at] != static_cast<f32>(sum) * (0.02f * 0.01f);
-        }
+  for (std::size_t i = 0; i < wanted.size(); ++i) wrong += got[i] != static_cast<f32>(wanted[i]) * (0.02f * 0.01f);
   CHECK(wrong == 0);
 
   // Every level gives the same bytes with all that an epilogue can do.
@@ -139,7 +100,7 @@ void check(const Convolution& c, u32 seed, bool extreme = false) {
   const f32 step = 0.02f * static_cast<f32>(std::sqrt(c.in_channels));
   for (const char* activation : {"", "hard_swish"}) {
     for (const bool has_residual : {false, true}) {
-      OperatorHarness active = harness(c, x, w, zero_point);
+      OperatorHarness active = harness_of(c, x, w, zero_point);
       active.constant(Shape{c.out_channels}, bias);
       if (has_residual) active.input(op.shape(), residual, per_tensor(0.7f * step, 5));
       active.output(DType::s8, per_tensor(step, static_cast<s32>(random.integer(-128, 127))));

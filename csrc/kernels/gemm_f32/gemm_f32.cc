@@ -17,11 +17,10 @@ constexpr Kernel kKernels[] = {
 
 isize panel_stride(const Kernel& kernel, isize taps, isize k) { return (1 + taps * k) * kernel.nr; }
 
-/// Rows that are taken through all panels together: their lhs stays in L2 (512 KB shared by four cores on the smallest
-/// boards, 1 MB and more of its own on x86) while a panel is in L1, and the weights stream in once per block. Weights
-/// that are too many for L2 come from farther away than the lhs, so that fewer and larger blocks are better.
+/// Rows that are taken through all panels together: their lhs stays in L2, and the weights stream in once per block.
+/// Weights that are too many for L2 come from farther away than the lhs, so that fewer and larger blocks are better.
 isize block_rows(const Kernel& kernel, isize n, isize taps, isize k) {
-  const s64 near = s64{kernel.isa >= Isa::avx2 ? 256 : 96} << 10;
+  const s64 near = near_bytes(kernel);
   const s64 row_bytes = std::max<s64>(1, s64{taps} * k * static_cast<s64>(sizeof(f32)));
   const s64 bytes = n * row_bytes > 4 * near ? 4 * near : near;
   return static_cast<isize>(std::max<s64>(1, bytes / row_bytes / kernel.mr)) * kernel.mr;
@@ -45,6 +44,7 @@ const char* name(const Kernel& kernel) { return kernel.name; }
 Isa isa(const Kernel& kernel) { return kernel.isa; }
 isize panel_columns(const Kernel& kernel) { return kernel.nr; }
 isize tile_rows(const Kernel& kernel) { return kernel.mr; }
+s64 near_bytes(const Kernel& kernel) { return s64{kernel.isa >= Isa::avx2 ? 256 : 96} << 10; }
 
 std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
   return allocation_bytes(ceil_div(n, kernel.nr), kernel.nr, 1 + s64{taps} * k, sizeof(f32));

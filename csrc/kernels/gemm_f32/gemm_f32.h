@@ -36,6 +36,9 @@ struct Rhs {
 isize panel_columns(const Kernel& kernel);
 /// Rows per tile; row ranges given to run() best start on a multiple of it.
 isize tile_rows(const Kernel& kernel);
+/// What rows that are taken through all panels together may take, so that they stay in L2 while a panel is in L1: L2
+/// is 512 KB shared by four cores on the smallest boards, 1 MB and more of its own on x86.
+s64 near_bytes(const Kernel& kernel);
 std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k);
 /// Packs the panels of columns [n_begin, n_end) into `packed`, which is 64-byte aligned and holds packed_bytes().
 /// Panels may be packed by several threads at once.

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "kernels/copy/transpose.h"
 #include "kernels/gemm_s8/kernel.h"
 #include "kernels/gemm_s8/tile.h"
 
@@ -97,23 +98,11 @@ void pack_tap(isize kr, const s8* source, isize k, u8 offset, isize step, u8* gr
 
 /// Four columns of groups of 4, `count` values of each, a multiple of 16: transposes of 4 x 4 groups.
 void pack_four(const s8* source, isize column_step, isize count, u8 offset, isize step, u8* group) {
-  using Bytes = u8 __attribute__((vector_size(16)));
-  using Groups = u32 __attribute__((vector_size(16)));
-  const auto load = [&](isize at) {
-    Bytes bytes;
-    std::memcpy(&bytes, source + at, sizeof bytes);
-    return reinterpret_cast<Groups>(bytes + offset);
-  };
-  for (isize k = 0; k < count; k += 16, group += 4 * step) {
-    const Groups a = load(k), b = load(k + column_step), c = load(k + 2 * column_step), d = load(k + 3 * column_step);
-    const Groups ab[] = {__builtin_shufflevector(a, b, 0, 4, 1, 5), __builtin_shufflevector(a, b, 2, 6, 3, 7)};
-    const Groups cd[] = {__builtin_shufflevector(c, d, 0, 4, 1, 5), __builtin_shufflevector(c, d, 2, 6, 3, 7)};
-    for (isize i = 0; i < 2; ++i) {
-      const Groups even = __builtin_shufflevector(ab[i], cd[i], 0, 1, 4, 5);
-      const Groups odd = __builtin_shufflevector(ab[i], cd[i], 2, 3, 6, 7);
-      std::memcpy(group + 2 * i * step, &even, sizeof even);
-      std::memcpy(group + (2 * i + 1) * step, &odd, sizeof odd);
-    }
+  for (isize k = 0; k < count; k += 16) {
+    copy::transpose_tile(reinterpret_cast<const std::byte*>(source + k), column_step,
+                         reinterpret_cast<std::byte*>(group), step, u32{});
+    for (isize i = 0; i < 4; ++i, group += step)
+      for (isize j = 0; j < 16; ++j) group[j] = static_cast<u8>(group[j] + offset);
   }
 }
 

@@ -17,13 +17,11 @@
 #include "base/isa.h"
 #include "base/types.h"
 #include "kernels/epilogue.h"
+#include "kernels/winograd.h"
 
 namespace whit::winograd_s8 {
 
-/// Sizes in pixels. Images follow one another; so do their tiles: [images][tiles_h][tiles_w].
-struct Geometry {
-  isize in_h, in_w, in_channels, pad_top, pad_left, out_h, out_w, out_channels;
-};
+using winograd::Geometry;
 
 struct Kernel;
 
