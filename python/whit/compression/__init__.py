@@ -3,6 +3,33 @@
 from whit.compression.pipeline import compress
 from whit.compression.recipe import PRESETS, Recipe
 from whit.compression.result import LayerReport, Report
-from whit.compression.steps import STEPS, Calibration, Quantize, Step
+from whit.compression.steps import (
+    STEPS,
+    Calibration,
+    Cluster,
+    LowRank,
+    MergeLayers,
+    Prune,
+    Quantize,
+    RemoveChannels,
+    RemoveLayers,
+    Step,
+)
 
-__all__ = ["PRESETS", "STEPS", "Calibration", "LayerReport", "Quantize", "Recipe", "Report", "Step", "compress"]
+__all__ = [
+    "PRESETS",
+    "STEPS",
+    "Calibration",
+    "Cluster",
+    "LayerReport",
+    "LowRank",
+    "MergeLayers",
+    "Prune",
+    "Quantize",
+    "Recipe",
+    "RemoveChannels",
+    "RemoveLayers",
+    "Report",
+    "Step",
+    "compress",
+]

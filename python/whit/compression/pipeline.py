@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whit.compression.calibrate import RunnerFactory, engine_runner
+from whit.compression.details import layer_nodes, sample_feeds, with_storage, with_times
 from whit.compression.equalize import encode_factors
 from whit.compression.error import Partner, counterpart, measure
+from whit.compression.evaluate import EvaluationSet, Reference, open_evaluation
 from whit.compression.pictures import METADATA_KEY, encode_pictures, take_pictures
 from whit.compression.recipe import Recipe, RecipeLike
 from whit.compression.result import LayerReport, Report
 from whit.compression.steps import State
-from whit.data import PreprocessLike, open_data, resolve_preprocess
+from whit.data import Dataset, PreprocessLike, open_data, resolve_preprocess
 from whit.errors import CalibrationError, InvalidArgumentError
 from whit.ir import Graph, Node, Quantization
+from whit.preprocess import Preprocess
 from whit.progress import ProgressCallback
 from whit.version import __version__
 
@@ -38,6 +41,9 @@ def compress(
     *,
     preprocess: PreprocessLike = None,
     input_shapes: Mapping[str, Sequence[int | str]] | None = None,
+    evaluation: Any = None,
+    labels: Any = None,
+    times: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Report:
     """Compresses a model into a .whit file.
@@ -53,6 +59,11 @@ def compress(
         preprocess: how pictures become arrays (`whit.preprocess.Preprocess`, its text form, or a dict of one per
             input); stored in the file, so that running it on a picture needs no further settings.
         input_shapes: sizes for inputs that the model leaves open, by input name.
+        evaluation: samples on which the file is compared with the original, as for `data`; or a folder with one
+            subfolder of pictures per class. See `Report.accuracy`.
+        labels: the right class of each: an array, a .npy file, or a .txt or .csv file with one number on each line.
+            Without, what counts is how often the file chooses the class that the original does.
+        times: measures both models on this machine, operator by operator.
         progress: called with (label, done, total) instead of drawing a progress bar on the terminal.
 
     Returns:
@@ -64,7 +75,16 @@ def compress(
         FormatError, UnsupportedOperatorError, InvalidArgumentError: the model cannot be read or converted.
     """
     return run_pipeline(
-        model, out, Recipe.of(recipe), data, preprocess=preprocess, input_shapes=input_shapes, callback=progress
+        model,
+        out,
+        Recipe.of(recipe),
+        data,
+        preprocess=preprocess,
+        input_shapes=input_shapes,
+        evaluation=evaluation,
+        labels=labels,
+        times=times,
+        callback=progress,
     )
 
 
@@ -76,20 +96,83 @@ def run_pipeline(
     *,
     preprocess: PreprocessLike = None,
     input_shapes: Mapping[str, Sequence[int | str]] | None = None,
+    evaluation: Any = None,
+    labels: Any = None,
+    times: bool = False,
     callback: ProgressCallback | None = None,
     runner: RunnerFactory = engine_runner,
 ) -> Report:
     """`compress` with the runner of graphs to choose."""
-    from whit.format import save, write
+    from whit.format import store, write
+    from whit.model import load
+
+    path = None if out is None else _check_out(out)
+    if labels is not None and evaluation is None:
+        raise InvalidArgumentError("compress: labels go with evaluation data; give both")
+    prepared = prepare(model, recipe, data, preprocess=preprocess, input_shapes=input_shapes)
+    evaluated = None if evaluation is None else prepared.evaluation(evaluation, labels, runner, callback)
+    report, result = apply(prepared, recipe, runner=runner, callback=callback)
+    file = write(result)
+    with load(file) as made:
+        report = with_storage(report, prepared.reference, result, made)
+        if evaluated is not None:
+            samples, reference = evaluated
+            report = replace(report, accuracy=reference.evaluate(runner(result, []), samples, callback))
+        if times:
+            first = None if prepared.data is None else next(iter(prepared.data))
+            feeds = sample_feeds(prepared.reference, first)
+            report = with_times(report, prepared.reference, result, made, feeds)
+    if path is None:
+        return replace(report, file_bytes=len(file), file=file)
+    store(file, path)
+    return replace(report, file_bytes=len(file), path=str(path))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model and its data, ready for recipes that agree in `inputs`.
+
+    Attributes:
+        graph: as it was imported.
+        source_bytes: of the ONNX model; None for a graph.
+        reference: the optimised f32 model, with the inputs that the file will have.
+        preprocess: how pictures become those inputs.
+        pictures: what became part of the model (`compression/pictures.py`).
+        data: calibration data, or None.
+    """
+
+    graph: Graph
+    source_bytes: int | None
+    reference: Graph
+    preprocess: Mapping[str, Preprocess]
+    pictures: Mapping[str, Preprocess]
+    data: Dataset | None
+
+    def evaluation(
+        self, source: Any, labels: Any, runner: RunnerFactory = engine_runner, callback: ProgressCallback | None = None
+    ) -> tuple[EvaluationSet, Reference]:
+        """Evaluation data, and what the f32 model gives on it; raises what `open_evaluation` and `Reference.of` do."""
+        inputs = [self.reference.tensors[name] for name in self.reference.inputs]
+        samples = open_evaluation(source, labels, inputs, dict(self.preprocess))
+        return samples, Reference.of(runner(self.reference, []), self.reference.outputs[0], samples, callback)
+
+
+def prepare(
+    model: Any,
+    recipe: Recipe,
+    data: Any,
+    *,
+    preprocess: PreprocessLike = None,
+    input_shapes: Mapping[str, Sequence[int | str]] | None = None,
+) -> Prepared:
+    """Imports and optimises a model, opens its data, and checks that the recipe fits them."""
     from whit.optimize import optimize
-    from whit.optimize.base import clone
 
     if recipe.needs_data and data is None:
         raise CalibrationError(
             f"recipe {recipe.name!r} needs calibration data: give data= a folder of pictures or .npy files, an .npz "
             "file, an array or an iterable of feeds, about 100 samples (on the command line: --data DIR|NPZ)"
         )
-    path = None if out is None else _check_out(out)
     graph, source_bytes = _import(model, input_shapes)
     reference = optimize(graph)
     for step in recipe.steps:
@@ -102,34 +185,47 @@ def run_pipeline(
         inputs = [reference.tensors[name] for name in reference.inputs]
         preprocesses = {name: each.as_picture() for name, each in preprocesses.items()}
     dataset = None if data is None else open_data(data, inputs, preprocesses)
+    return Prepared(graph, source_bytes, reference, preprocesses, pictures, dataset)
 
+
+def apply(
+    prepared: Prepared,
+    recipe: Recipe,
+    *,
+    runner: RunnerFactory = engine_runner,
+    callback: ProgressCallback | None = None,
+    errors: bool = True,
+) -> tuple[Report, Graph]:
+    """Applies a recipe. `errors` says whether those of the layers are measured.
+
+    Returns:
+        What was done (sizes in the file are not known yet), and the graph to write.
+    """
+    from whit.optimize.base import clone
+
+    reference, dataset = prepared.reference, prepared.data
     state = State(clone(reference), reference, dataset, runner, callback, recipe.seed)
     for step in recipe.steps:
         step.apply(state)
     result = state.graph
-    layers = _layers(state, _errors(state))
+    layers = _layers(state, _errors(state) if errors else {})
 
     report = Report(
         recipe=recipe.to_dict(),
         layers=tuple(layers),
-        source_bytes=source_bytes,
+        source_bytes=prepared.source_bytes,
         file_bytes=0,
         weight_bytes_before=_constant_bytes(reference),
         weight_bytes_after=_constant_bytes(result),
         calibration_samples=len(dataset) if dataset is not None and recipe.needs_data else 0,
         notes=tuple(state.notes),
-        path=None if path is None else str(path),
     )
-    result.metadata = _metadata(graph, recipe, preprocesses, report)
-    if pictures:
-        result.metadata[METADATA_KEY] = encode_pictures(pictures)
+    result.metadata = _metadata(prepared.graph, recipe, prepared.preprocess, report)
+    if prepared.pictures:
+        result.metadata[METADATA_KEY] = encode_pictures(prepared.pictures)
     if state.factors:
         result.metadata["equalization"] = encode_factors(state.factors)
-    if path is None:
-        file = write(result)
-        return _with_file(report, len(file), file)
-    save(result, path)
-    return _with_file(report, path.stat().st_size, None)
+    return report, result
 
 
 def _import(model: Any, input_shapes: Mapping[str, Sequence[int | str]] | None) -> tuple[Graph, int | None]:
@@ -166,7 +262,8 @@ def _errors(state: State) -> dict[str, float]:
     for node in reference.nodes:
         name = node.outputs[0]
         found = counterpart(name, computed)
-        if found is not None and reference.tensors[name].dtype == "f32":
+        same = found is not None and reference.tensors[name].shape == result.tensors[found].shape
+        if found is not None and same and reference.tensors[name].dtype == "f32":
             partners[name] = Partner(found, _described(result.tensors[found].quantization), state.factors.get(name))
     differences = measure(
         state.runner(reference, [name for name in partners if name not in reference.outputs]),
@@ -188,6 +285,7 @@ def _described(quantization: Quantization | None) -> dict[str, Any] | None:
 def _layers(state: State, errors: Mapping[str, float]) -> list[LayerReport]:
     reference, result = state.reference, state.graph
     producers = {name: node for node in result.nodes for name in node.outputs if name}
+    parts = layer_nodes(reference, result)
     layers = []
     for node in reference.nodes:
         partner = counterpart(node.outputs[0], producers)
@@ -198,7 +296,7 @@ def _layers(state: State, errors: Mapping[str, float]) -> list[LayerReport]:
                 op=node.op,
                 dtype=_dtype(result, after),
                 bytes_before=_node_bytes(reference, node),
-                bytes_after=0 if after is None else _node_bytes(result, after),
+                bytes_after=_node_bytes(result, *parts[node.name]),
                 snr_db=errors.get(node.outputs[0]),
                 note=state.reasons.get(node.name, ""),
             )
@@ -214,8 +312,8 @@ def _dtype(graph: Graph, node: Node | None) -> str:
     return "f32 (s8 weights)" if first == "f32" and weights == "s8" else first
 
 
-def _node_bytes(graph: Graph, node: Node) -> int:
-    found = [graph.constant(name) for name in dict.fromkeys(node.inputs) if name]
+def _node_bytes(graph: Graph, *nodes: Node) -> int:
+    found = [graph.constant(name) for name in dict.fromkeys(name for node in nodes for name in node.inputs) if name]
     return sum(data.nbytes for data in found if data is not None)
 
 
@@ -239,7 +337,3 @@ def _metadata(graph: Graph, recipe: Recipe, preprocess: Mapping[str, Any], repor
     if preprocess:
         metadata["preprocess"] = {name: steps.to_dict() for name, steps in preprocess.items()}
     return metadata
-
-
-def _with_file(report: Report, file_bytes: int, file: bytes | None) -> Report:
-    return replace(report, file_bytes=file_bytes, file=file)

@@ -127,9 +127,12 @@ def test_report_for_people_and_programs() -> None:
     values = json.loads(json.dumps(report.to_dict()))
     assert set(values) == {
         *("recipe", "layers", "source_bytes", "file_bytes", "weight_bytes_before", "weight_bytes_after"),
-        *("calibration_samples", "notes", "path"),
+        *("calibration_samples", "notes", "path", "accuracy", "ms_before", "ms_after"),
     }
-    assert set(values["layers"][0]) == {"name", "op", "dtype", "bytes_before", "bytes_after", "snr_db", "note"}
+    assert set(values["layers"][0]) == {
+        *("name", "op", "dtype", "bytes_before", "bytes_after", "snr_db", "note", "stored_bytes", "bits_per_weight"),
+        *("sparsity", "entropy", "ms_before", "ms_after"),
+    }
     text = str(report)
     for layer in report.layers:
         assert layer.name in text

@@ -14,11 +14,12 @@ from whit.compression.quantize import Rounding, quantize, quantize_weights
 from whit.compression.ranges import Calibration
 from whit.compression.settings import choice, count, flag, group, number
 from whit.compression.steps.base import State, Step
+from whit.compression.steps.products import moments_of
 from whit.compression.weights.compensated import round_compensated
-from whit.compression.weights.covariance import observe_moments
 from whit.compression.weights.grid import Codes
 from whit.compression.weights.linear import LinearGrid, find_linear_grid
 from whit.compression.weights.logarithmic import LogarithmicCodes, LogarithmicGrid, find_logarithmic_grid
+from whit.compression.weights.products import weights_of
 from whit.errors import RecipeError
 from whit.ir import Graph, LinearCodes, Node
 from whit.optimize import optimize
@@ -148,14 +149,10 @@ class Quantize(Step):
     def _rounding(self, state: State) -> Rounding:
         """Rounds as each layer's settings say."""
         graph = state.graph
-        products = [node for node in graph.nodes if node.op in PRODUCTS and graph.constant(node.inputs[1]) is not None]
-        chosen = [(node, self.for_node(node)) for node in products]
-        layers = [node.name for node, step in chosen if step is not None and step.rounding == "compensated"]
-        if not layers:
-            return round_to_nearest
-        assert state.data is not None, "recipes that need data are refused without"
-        moments = observe_moments(
-            graph, layers, state.data, seed=state.seed, runner=state.runner, callback=state.callback
+        products = (node for node in graph.nodes if node.op in PRODUCTS and weights_of(graph, node) is not None)
+        chosen = ((node, self.for_node(node)) for node in products)
+        moments = moments_of(
+            state, [node.name for node, step in chosen if step is not None and step.rounding == "compensated"]
         )
 
         def compensated(settings: Quantize, node: Node, weights: np.ndarray) -> LinearCodes:

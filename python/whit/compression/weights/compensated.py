@@ -21,6 +21,7 @@ import numpy as np
 
 from whit.compression.weights.checks import check_share, check_weights
 from whit.compression.weights.grid import Codes, Grid
+from whit.compression.weights.masks import keep_blocks, keep_some
 from whit.errors import CalibrationError, RecipeError, ShapeError
 
 __all__ = ["Compensated", "Pruned", "prune_compensated", "reconstruct", "round_compensated"]
@@ -184,11 +185,11 @@ def prune_compensated(
             size = int(some_of[2])
             if column % size == 0:
                 part = slice(column, min(column + size, columns))
-                kept[:, :, part] = _largest(np.square(work[:, :, part]) / cost[:, :, part], int(some_of[1]))
+                kept[:, :, part] = keep_some(np.square(work[:, :, part]) / cost[:, :, part], int(some_of[1]), size)
         elif blocked is not None and column % step == 0:
             part = slice(column, min(column + step, columns))
             scores = np.square(work[:, :, part]) / cost[:, :, part]
-            kept[:, :, part] = _blocks(scores, int(blocked[1]), int(blocked[2]), sparsity)
+            kept[:, :, part] = keep_blocks(scores, int(blocked[1]), int(blocked[2]), sparsity)
         if grid is not None:
             values = grid.nearest(values.ravel(), np.full(groups * rows, column)).reshape(groups, rows)
         return np.where(kept[:, :, column], values, 0.0)
@@ -307,23 +308,6 @@ def _sweep(
             errors[:, :, column - begin] = error
         work[:, :, end:] -= errors @ upper[:, begin:end, end:]
     return result
-
-
-def _blocks(scores: np.ndarray, height: int, width: int, sparsity: float) -> np.ndarray:
-    """Keeps the blocks of rows x columns with the largest mean scores."""
-    rows, columns = np.arange(0, scores.shape[1], height), np.arange(0, scores.shape[2], width)
-    sums = np.add.reduceat(np.add.reduceat(scores, rows, axis=1), columns, axis=2)
-    tall, wide = np.diff([*rows, scores.shape[1]]), np.diff([*columns, scores.shape[2]])
-    means = sums / (tall[:, None] * wide)
-    kept = np.ones(means.size, bool)
-    kept[np.argsort(means, axis=None, kind="stable")[: round(sparsity * means.size)]] = False
-    return np.repeat(np.repeat(kept.reshape(means.shape), tall, axis=1), wide, axis=2)
-
-
-def _largest(scores: np.ndarray, count: int) -> np.ndarray:
-    """Keeps the `count` largest of each row."""
-    rank = np.argsort(np.argsort(-scores, axis=2, kind="stable"), axis=2, kind="stable")
-    return rank < count
 
 
 def _power(rows: np.ndarray, hessian: np.ndarray) -> np.ndarray:

@@ -1,0 +1,111 @@
+"""Structured reduction: channels and layers that go for good, and layers that become one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from whit.compression.calibrate import observe_ranges
+from whit.compression.settings import choice, count, flag, number
+from whit.compression.steps.base import State, Step
+from whit.compression.steps.products import weighted_layers
+from whit.compression.weights.channels import remove_channels, weight_scores
+from whit.compression.weights.layers import remove_layers
+from whit.compression.weights.merge import merge_layers
+
+__all__ = ["MergeLayers", "RemoveChannels", "RemoveLayers"]
+
+
+@dataclass(frozen=True)
+class RemoveChannels(Step):
+    """Removes the channels with the smallest weights, with everything that depends on them (`weights/channels.py`).
+
+    Attributes:
+        share: of the channels of each group that go.
+        scope: "group": the share is taken in each group of layers that depend on each other; "global": over all.
+        multiple: how many channels stay is rounded up to a multiple of this; kernels like 8 and 16.
+        bias_correction: biases make up for the mean of what is gone, on calibration data.
+    """
+
+    share: float = number(0.25, low=0, high=1)
+    scope: str = choice("group", "global")
+    multiple: int = count(8, low=1, high=1024)
+    bias_correction: bool = flag(True)
+
+    kind = "remove_channels"
+
+    @property
+    def needs_data(self) -> bool:
+        return self.bias_correction
+
+    def apply(self, state: State) -> None:
+        layers = {node.name: settings for node, settings, _ in weighted_layers(state, self)}
+        scores = {name: values for name, values in weight_scores(state.graph).items() if name in layers}
+        means = None
+        if self.bias_correction:
+            assert state.data is not None, "recipes that need data are refused without"
+            names = {node.inputs[0] for node in state.graph.nodes if node.op in ("conv", "gemm")}
+            found = observe_ranges(state.graph, sorted(names), state.data, runner=state.runner, callback=state.callback)
+            means = {name: statistics.mean for name, statistics in found.items()}
+
+        def share(layer: str) -> float:
+            return layers[layer].share
+
+        removal = remove_channels(
+            state.graph,
+            scores,
+            share=self.share if self.scope == "global" else share,
+            scope=self.scope,
+            multiple=self.multiple,
+            means=means,
+        )
+        state.graph = removal.graph
+        state.notes.append(
+            f"{sum(map(len, removal.removed.values()))} channels removed: weights of "
+            f"{removal.bytes_before / 1e6:.2f} MB became {removal.bytes_after / 1e6:.2f} MB, multiply-adds "
+            f"{removal.macs_after / max(removal.macs_before, 1):.0%}"
+        )
+
+
+@dataclass(frozen=True)
+class RemoveLayers(Step):
+    """Removes layers that do next to nothing on calibration data (`weights/layers.py`).
+
+    Attributes:
+        threshold: largest change of the model's outputs, sum of squares over sum of squares.
+    """
+
+    threshold: float = number(1e-3, low=0, high=1)
+
+    kind = "remove_layers"
+    needs_data = True
+
+    def apply(self, state: State) -> None:
+        assert state.data is not None, "recipes that need data are refused without"
+        removal = remove_layers(
+            state.graph,
+            state.data,
+            threshold=self.threshold,
+            layers={node.name for node in state.graph.nodes if self.for_node(node) is not None},
+            runner=state.runner,
+            callback=state.callback,
+        )
+        state.graph = removal.graph
+        for shortcut in removal.removed:
+            state.notes.append(f"{shortcut.layer}: removed; it changed its output by {shortcut.change:.2%}")
+
+
+@dataclass(frozen=True)
+class MergeLayers(Step):
+    """Merges linear layers without an activation between, where one is smaller and cheaper (`weights/merge.py`)."""
+
+    kind = "merge_layers"
+
+    def apply(self, state: State) -> None:
+        state.graph, merges = merge_layers(
+            state.graph, {node.name for node in state.graph.nodes if self.for_node(node) is not None}
+        )
+        for merge in merges:
+            if merge.reason:
+                state.reasons[merge.second] = f"not merged with {merge.first}: {merge.reason}"
+            else:
+                state.notes.append(f"{merge.first} and {merge.second} are one layer now")

@@ -1,0 +1,234 @@
+"""Steps in recipes: each does to a model what it says, alone and after others, and the file runs in the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from small_onnx import images, small_classifier
+
+import whit
+from whit.compression import (
+    STEPS,
+    Cluster,
+    LowRank,
+    MergeLayers,
+    Prune,
+    Quantize,
+    Recipe,
+    RemoveChannels,
+    RemoveLayers,
+    Step,
+)
+from whit.compression.pipeline import _import
+from whit.compression.steps import State
+from whit.data import open_data
+from whit.errors import CalibrationError, RecipeError
+from whit.ir import Graph, verify
+from whit.optimize import optimize
+from whit.optimize.base import clone
+
+DATA = images(12)
+
+
+@pytest.fixture(scope="module")
+def original() -> Graph:
+    return optimize(_import(small_classifier(), None)[0])
+
+
+def applied(graph: Graph, *steps: Step) -> State:
+    """The steps on a copy of a graph, with a small data set."""
+    data = open_data(DATA, [graph.tensors[name] for name in graph.inputs], {})
+    state = State(clone(graph), graph, data, callback=lambda *_: None)
+    for step in steps:
+        step.apply(state)
+        verify(state.graph)
+    return state
+
+
+def products(graph: Graph) -> dict[str, np.ndarray]:
+    """Weights of convolutions and matrix products by node name."""
+    return {
+        node.name: graph.constant(node.inputs[1])
+        for node in graph.nodes
+        if node.op in ("conv", "gemm") and graph.constant(node.inputs[1]) is not None
+    }
+
+
+def outputs(model: Any, recipe: Recipe) -> np.ndarray:
+    file = whit.compress(model, None, recipe, DATA, progress=lambda *_: None).file
+    session = whit.load(file)
+    return np.concatenate([np.asarray(session(image[None])) for image in DATA])
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_every_step_makes_a_model_that_runs(kind: str) -> None:
+    """With its defaults, alone and before integer arithmetic; outputs stay near enough to be the same model's."""
+    wanted = outputs(small_classifier(), Recipe("f32"))
+    steps = (STEPS[kind](),) if kind == "quantize" else (STEPS[kind](), Quantize())
+    for chosen in (steps[:1], steps):
+        got = outputs(small_classifier(), Recipe("test", steps=chosen))
+        assert got.shape == wanted.shape
+        assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.5, chosen
+
+
+def test_cluster(original: Graph) -> None:
+    graph = applied(original, Cluster(entries=8, min_weight_elements=64)).graph
+    for name, weights in products(graph).items():
+        limit = 8 if weights.size >= 64 else weights.size
+        assert len(np.unique(weights)) <= limit, name
+    assert any(len(np.unique(weights)) > 8 for weights in products(original).values())
+
+
+def test_prune_and_what_follows_keeps_zeros(original: Graph) -> None:
+    """The share of zeros is what was asked for, and clustering and rounding leave every one of them."""
+    for criterion in ("magnitude", "activation", "compensated"):
+        pruned = applied(original, Prune(sparsity=0.75, criterion=criterion, min_weight_elements=64))
+        for name, weights in products(pruned.graph).items():
+            if weights.size >= 64:
+                assert (weights == 0).mean() == pytest.approx(0.75, abs=0.05), (criterion, name)
+        after = applied(
+            pruned.graph, Cluster(entries=8, min_weight_elements=64), Quantize(activations="f32", bits=4)
+        ).graph
+        for name, weights in products(pruned.graph).items():
+            assert not products(after)[name][weights == 0].any(), (criterion, name)
+
+
+def test_reconstruction_is_at_least_as_near(original: Graph) -> None:
+    """Least squares on the calibration data itself cannot be worse there."""
+    plain = Prune(sparsity=0.6, criterion="magnitude", min_weight_elements=64)
+    fitted = Prune(sparsity=0.6, criterion="magnitude", min_weight_elements=64, reconstruct=True, damping=1e-6)
+    wanted = outputs(small_classifier(), Recipe("f32"))
+    errors = [
+        float(np.square(outputs(small_classifier(), Recipe("test", steps=(step,))) - wanted).sum())
+        for step in (plain, fitted)
+    ]
+    assert errors[1] < errors[0]
+
+
+def test_patterns_of_zeros(original: Graph) -> None:
+    graph = applied(original, Prune(pattern="2:4", criterion="magnitude", min_weight_elements=64)).graph
+    for weights in products(graph).values():
+        rows = weights.reshape(len(weights), -1)
+        if weights.size >= 64 and rows.shape[1] % 4 == 0:
+            assert ((rows.reshape(len(rows), -1, 4) != 0).sum(axis=2) <= 2).all()
+
+
+def test_compensated_rounding_is_nearer(original: Graph) -> None:
+    """At 3 bits, on the outputs of the model."""
+    wanted = outputs(small_classifier(), Recipe("f32"))
+    steps = [
+        Quantize(activations="f32", bits=3, min_weight_elements=64, rounding=way) for way in ("nearest", "compensated")
+    ]
+    errors = {
+        step.rounding: float(np.square(outputs(small_classifier(), Recipe("t", steps=(step,))) - wanted).sum())
+        for step in steps
+    }
+    assert errors["compensated"] < 0.8 * errors["nearest"]
+
+
+@pytest.mark.parametrize("activations", ["f32", "s8"])
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8])
+def test_bits(original: Graph, bits: int, activations: str) -> None:
+    """Codes span what the bits hold, not less and not more."""
+    graph = applied(original, Quantize(activations=activations, bits=bits, min_weight_elements=64)).graph
+    found = [weights for weights in products(graph).values() if weights.dtype == np.int8]
+    assert found
+    limit = 2 ** (bits - 1) - 1
+    assert max(int(np.abs(weights.astype(int)).max()) for weights in found) == limit
+
+
+def test_groups_and_asymmetric_weights_carry_their_codes(original: Graph) -> None:
+    step = Quantize(
+        activations="f32", bits=4, granularity="group", group_size=16, symmetric=False, min_weight_elements=64
+    )
+    graph = applied(original, step).graph
+    codes = {
+        name: graph.tensors[node.inputs[1]].codes for node in graph.nodes for name in [node.name] if node.op == "conv"
+    }
+    coded = {name: code for name, code in codes.items() if code is not None}
+    assert coded
+    for name, code in coded.items():
+        assert code.group == 16
+        assert code.codes.max() <= 15
+        np.testing.assert_array_equal(code.dequantize(), products(graph)[name])
+
+
+def test_logarithmic_weights_are_powers_of_two(original: Graph) -> None:
+    graph = applied(original, Quantize(grid="logarithmic", bits=4)).graph
+    for weights in products(graph).values():
+        if weights.dtype == np.int8:
+            assert set(np.unique(np.abs(weights.astype(int)))) <= {0, 1, 2, 4, 8, 16, 32, 64}
+
+
+def test_overrides_reach_single_layers(original: Graph) -> None:
+    first = next(iter(products(original)))
+    step = Quantize(activations="f32", bits=8, overrides={first: {"bits": 2}}, min_weight_elements=64)
+    weights = products(applied(original, step).graph)
+    assert np.abs(weights[first].astype(int)).max() == 1
+    assert any(np.abs(other.astype(int)).max() == 127 for name, other in weights.items() if name != first)
+
+
+def test_removed_channels_are_gone(original: Graph) -> None:
+    before, state = products(original), applied(original, RemoveChannels(share=0.5, multiple=1))
+    after = products(state.graph)
+    assert sum(weights.size for weights in after.values()) < 0.6 * sum(weights.size for weights in before.values())
+    assert any("channels removed" in note for note in state.notes)
+    skipped = applied(original, RemoveChannels(share=0.5, multiple=1, skip=("*",)))
+    assert {name: weights.shape for name, weights in products(skipped.graph).items()} == {
+        name: weights.shape for name, weights in before.items()
+    }
+
+
+def test_low_rank_says_what_it_did(original: Graph) -> None:
+    state = applied(original, LowRank(energy=0.7, min_weight_elements=64))
+    done = [note for note in state.notes if "form of rank" in note]
+    left = [reason for reason in state.reasons.values() if reason.startswith("low rank")]
+    assert len(done) + len(left) == sum(weights.size >= 64 for weights in products(original).values())
+    assert len(products(state.graph)) > len(products(original)) or not done
+
+
+def test_layers_that_do_nothing_go(original: Graph) -> None:
+    """A threshold of 0 removes none, one of 1 some; skipped ones stay."""
+    assert not applied(original, RemoveLayers(threshold=0)).notes
+    state = applied(original, RemoveLayers(threshold=1.0))
+    assert state.notes
+    assert not applied(original, RemoveLayers(threshold=1.0, skip=("*",))).notes
+
+
+def test_needs_data() -> None:
+    assert not Cluster().needs_data
+    assert Cluster(overrides={"a": {"weighted": True}}).needs_data
+    assert not Prune(criterion="magnitude").needs_data
+    assert Prune().needs_data
+    assert LowRank().needs_data
+    assert not LowRank(data_aware=False).needs_data
+    assert RemoveLayers().needs_data
+    assert not MergeLayers().needs_data
+    assert Quantize(activations="f32", rounding="compensated").needs_data
+    assert not Quantize(activations="f32").needs_data
+    with pytest.raises(CalibrationError, match="needs calibration data"):
+        whit.compress(small_classifier(), None, Recipe("mine", steps=(Prune(),)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "says"),
+    [
+        (Quantize, {"granularity": "group"}, "by channel or by tensor"),
+        (Quantize, {"symmetric": False}, "symmetric weights"),
+        (Quantize, {"grid": "logarithmic"}, "8 bits of powers of two"),
+        (Quantize, {"grid": "logarithmic", "bits": 4, "range": "kl"}, "range minmax or mse"),
+        (Quantize, {"activations": "f32", "granularity": "group", "range": "kl"}, "use 'mse'"),
+        (Quantize, {"bits": 9}, "2..8"),
+        (Quantize, {"overrides": {"a": {"symmetric": False}}}, "symmetric weights"),
+        (Prune, {"pattern": "4"}, "'RxC' or 'N:M'"),
+        (Prune, {"sparsity": 1.5}, "at most 1"),
+        (Cluster, {"entries": 1}, "2..256"),
+        (LowRank, {"energy": 0}, "above 0"),
+        (RemoveChannels, {"multiple": 0}, "1..1024"),
+    ],
+)
+def test_refuses(kind: type[Step], values: dict[str, Any], says: str) -> None:
+    with pytest.raises(RecipeError, match=says):
+        kind(**values)
