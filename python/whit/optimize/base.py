@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -84,10 +85,7 @@ def clone(graph: Graph) -> Graph:
             )
             for node in graph.nodes
         ],
-        tensors={
-            name: Tensor(name, tensor.dtype, tensor.shape, tensor.quantization, tensor.data)
-            for name, tensor in graph.tensors.items()
-        },
+        tensors={name: replace(tensor) for name, tensor in graph.tensors.items()},
         inputs=list(graph.inputs),
         outputs=list(graph.outputs),
         metadata=dict(graph.metadata),

@@ -12,6 +12,7 @@ import whit
 from whit.compression import (
     STEPS,
     Cluster,
+    Distill,
     LowRank,
     MergeLayers,
     Prune,
@@ -195,6 +196,23 @@ def test_layers_that_do_nothing_go(original: Graph) -> None:
     state = applied(original, RemoveLayers(threshold=1.0))
     assert state.notes
     assert not applied(original, RemoveLayers(threshold=1.0, skip=("*",))).notes
+
+
+def test_what_was_trained_is_what_is_stored(original: Graph) -> None:
+    """Distilled under rounding, then quantised: the very values that training saw, and pruned weights stay 0."""
+    pruned = applied(original, Prune(sparsity=0.5, criterion="magnitude", min_weight_elements=64)).graph
+    trained = applied(pruned, Distill(epochs=2, batch_size=4, bits=4)).graph
+    stored = applied(trained, Quantize(activations="f32", bits=8, min_weight_elements=1)).graph
+    for name, weights in products(trained).items():
+        tensor = stored.tensors[next(node.inputs[1] for node in stored.nodes if node.name == name)]
+        assert tensor.quantization is not None
+        assert np.abs(tensor.data.astype(int)).max() <= 7
+        shape = [-1] + [1] * (weights.ndim - 1)
+        np.testing.assert_array_equal(
+            tensor.data.astype(np.float32) * tensor.quantization.scale.reshape(shape), weights
+        )
+        assert not weights[products(pruned)[name] == 0].any()
+    assert not np.array_equal(products(pruned)[name], products(trained)[name])
 
 
 def test_needs_data() -> None:

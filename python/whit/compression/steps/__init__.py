@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from whit.compression.steps.base import State, Step
 from whit.compression.steps.cluster import Cluster
+from whit.compression.steps.distill import Distill
 from whit.compression.steps.low_rank import LowRank
 from whit.compression.steps.prune import Prune
 from whit.compression.steps.quantize import Calibration, Quantize
@@ -13,6 +14,7 @@ __all__ = [
     "STEPS",
     "Calibration",
     "Cluster",
+    "Distill",
     "LowRank",
     "MergeLayers",
     "Prune",
@@ -25,5 +27,5 @@ __all__ = [
 
 #: Steps by the name that recipes use.
 STEPS: dict[str, type[Step]] = {
-    step.kind: step for step in (MergeLayers, RemoveLayers, RemoveChannels, LowRank, Prune, Cluster, Quantize)
+    step.kind: step for step in (MergeLayers, RemoveLayers, RemoveChannels, LowRank, Prune, Distill, Cluster, Quantize)
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -51,6 +52,6 @@ def replace_weights(graph: Graph, node: Node, weights: np.ndarray) -> None:
     """Gives a layer other weights of the same shape; layers that shared the old ones keep those."""
     name = node.inputs[1]
     if graph.is_single_use(name):
-        graph.tensors[name].data = weights
+        graph.tensors[name] = replace(graph.tensors[name], data=weights, codes=None)
     else:
         node.inputs[1] = graph.add_constant(name, weights)

@@ -147,15 +147,19 @@ class Quantize(Step):
         state.graph = optimize(graph)
 
     def _rounding(self, state: State) -> Rounding:
-        """Rounds as each layer's settings say."""
+        """Rounds as each layer's settings say; weights that were trained on a grid stay as they are."""
         graph = state.graph
+        trained = {node.name: codes for node in graph.nodes for codes in [_trained(graph, node)] if codes is not None}
         products = (node for node in graph.nodes if node.op in PRODUCTS and weights_of(graph, node) is not None)
         chosen = ((node, self.for_node(node)) for node in products)
         moments = moments_of(
             state, [node.name for node, step in chosen if step is not None and step.rounding == "compensated"]
         )
 
-        def compensated(settings: Quantize, node: Node, weights: np.ndarray) -> LinearCodes:
+        def round_weights(settings: Quantize, node: Node, weights: np.ndarray) -> LinearCodes:
+            codes = trained.get(node.name)
+            if codes is not None and np.array_equal(codes.dequantize(), weights):
+                return codes
             if node.name not in moments or settings.rounding != "compensated":
                 return round_to_nearest(settings, node, weights)
             found = round_compensated(
@@ -168,7 +172,15 @@ class Quantize(Step):
             )
             return _linear(found.codes, node)
 
-        return compensated
+        return round_weights
+
+
+def _trained(graph: Graph, node: Node) -> LinearCodes | None:
+    """What integer arithmetic can use of what training left."""
+    tensor = graph.tensors.get(node.inputs[1]) if node.op in PRODUCTS else None
+    codes = None if tensor is None else tensor.codes
+    usable = codes is not None and not codes.group and codes.codes.dtype == np.int8 and not codes.zero_point.any()
+    return codes if usable else None
 
 
 def round_to_nearest(settings: Quantize, node: Node, weights: np.ndarray) -> LinearCodes:
