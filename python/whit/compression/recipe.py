@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from whit.compression.settings import Settings, check_keys, choice, count, did_you_mean, text
-from whit.compression.steps import STEPS, Quantize, Step
+from whit.compression.steps import STEPS, Prune, Quantize, Step
 from whit.errors import FileError, RecipeError
 
 __all__ = ["PRESETS", "RECIPE_VERSION", "Recipe", "RecipeLike"]
@@ -197,9 +197,26 @@ def _read(path: str | os.PathLike[str]) -> str:
 
 RecipeLike = Recipe | str | os.PathLike[str] | Mapping[str, Any]
 
-#: Recipes by name.
+#: Below 8 bits errors have to be made up for, and channels scaled against each other lose more than they gain.
+_LOW_BITS = Quantize(range="mse", rounding="compensated", equalize=False)
+
+#: Recipes by name. Depthwise weights are few, and each counts.
 PRESETS: dict[str, Recipe] = {
     "f32": Recipe("f32"),
     "int8": Recipe("int8", steps=(Quantize(),)),
     "int8-weights": Recipe("int8-weights", steps=(Quantize(activations="f32"),)),
+    "int4": Recipe("int4", storage="packed", steps=(replace(_LOW_BITS, bits=4, overrides={"@grouped": {"bits": 8}}),)),
+    "small": Recipe(
+        "small",
+        storage="archive",
+        steps=(replace(_LOW_BITS, bits=5, overrides={"@grouped": {"bits": 8}, "@gemm": {"bits": 4}}),),
+    ),
+    "tiny": Recipe(
+        "tiny",
+        storage="archive",
+        steps=(
+            Prune(sparsity=0.5, overrides={"@grouped": {"sparsity": 0.0}}),
+            replace(_LOW_BITS, bits=4, overrides={"@grouped": {"bits": 6}}),
+        ),
+    ),
 }

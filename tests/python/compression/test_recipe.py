@@ -101,6 +101,18 @@ def test_patterns_that_match_nothing(key: str) -> None:
     Quantize(skip=("*",), overrides={name: {}}).check_model(graph)
 
 
+def test_patterns_of_operators() -> None:
+    """A model may lack an operator; whit must know it."""
+    graph = small_network()
+    Quantize(skip=("@lstm", "@grouped", "@c*")).check_model(graph)
+    with pytest.raises(RecipeError, match=r"'@convolution' stands for no operator"):
+        Quantize(skip=("@convolution",)).check_model(graph)
+    grouped = [node for node in graph.nodes if node.attributes.get("group", 1) != 1]
+    step = Quantize(layers=("@grouped",))
+    assert grouped
+    assert [node for node in graph.nodes if step.for_node(node) is not None] == grouped
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [

@@ -125,7 +125,9 @@ class Step(Settings):
         A pattern that no layer matches does not.
         """
         for pattern in (*self.layers, *self.skip, *self.overrides):
-            if not any(_matches([pattern], _names(node)) for node in graph.nodes):
+            if pattern.startswith("@"):
+                _check_kind(self.where(), pattern)
+            elif not any(_matches([pattern], _names(node)) for node in graph.nodes):
                 known = [node.name for node in graph.nodes]
                 raise RecipeError(
                     f"{self.where()}: no layer matches {pattern!r}{did_you_mean(pattern, known)}; `whit inspect` of a "
@@ -143,6 +145,15 @@ def _names(node: Node) -> list[str]:
     """What patterns are compared with."""
     grouped = ["@grouped"] if node.attributes.get("group", 1) != 1 else []
     return [node.name, *node.outputs, f"@{node.op}", *grouped]
+
+
+def _check_kind(where: str, pattern: str) -> None:
+    """A model may do without the operators that "@" stands for, but they must exist."""
+    from whit.format.schema import operators
+
+    known = ["@grouped", *(f"@{name}" for name in operators())]
+    if not any(_matches([pattern], [name]) for name in known):
+        raise RecipeError(f"{where}: {pattern!r} stands for no operator{did_you_mean(pattern, known)}")
 
 
 def _matches(wanted: Iterable[str], names: Iterable[str]) -> bool:
