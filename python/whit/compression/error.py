@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from whit.compression.calibrate import Runner
 from whit.data import Dataset
+from whit.ir import Dim
 from whit.progress import ProgressCallback, progress
 
-__all__ = ["MAX_SNR_DB", "Difference", "Partner", "counterpart", "measure"]
+__all__ = ["MAX_SNR_DB", "Difference", "Partner", "counterpart", "is_comparable", "measure"]
 
 #: Reported where two tensors are equal.
 MAX_SNR_DB = 200.0
@@ -55,6 +56,13 @@ def counterpart(name: str, tensors: Iterable[str] | Mapping[str, Any]) -> str | 
     """The tensor of a compressed model that holds what `name` holds in the f32 model (see quantize.py, fold_qdq.py)."""
     candidates = (name, f"{name}_s8", f"{name}_f32", f"{name}_f32_quantized")
     return next((other for other in candidates if other in tensors), None)
+
+
+def is_comparable(shape: Sequence[Dim] | None, other: Sequence[Dim] | None) -> bool:
+    """False for tensors whose channels were removed: their sizes differ where both are fixed."""
+    if shape is None or other is None or len(shape) != len(other):
+        return False
+    return all(a == b for a, b in zip(shape, other, strict=True) if isinstance(a, int) and isinstance(b, int))
 
 
 @dataclass(frozen=True)

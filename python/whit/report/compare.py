@@ -11,7 +11,7 @@ import numpy as np
 
 from whit.compression.calibrate import Runner, engine_runner
 from whit.compression.equalize import decode_factors
-from whit.compression.error import MAX_SNR_DB, Difference, Partner, counterpart
+from whit.compression.error import MAX_SNR_DB, Difference, Partner, counterpart, is_comparable
 from whit.compression.pictures import METADATA_KEY, decode_pictures, take_pictures
 from whit.compression.recipe import Recipe
 from whit.compression.steps import Quantize
@@ -167,7 +167,8 @@ def compare(
     partners = {name: Partner(name, tensors[name]["quantization"]) for name in graph.outputs}
     for name in (node.outputs[0] for node in graph.nodes if node.outputs[0] not in partners):
         found = counterpart(name, tensors)
-        if found is not None and graph.tensors[name].dtype == "f32":
+        tensor = graph.tensors[name]
+        if found is not None and tensor.dtype == "f32" and is_comparable(tensor.shape, tensors[found]["shape"]):
             partners[name] = Partner(found, tensors[found]["quantization"], factors.get(name))
     reference = engine_runner(graph, [name for name in partners if name not in graph.outputs])
     inside = [partner.name for name, partner in partners.items() if name not in graph.outputs]

@@ -29,6 +29,7 @@ from whit.errors import CalibrationError, RecipeError
 from whit.ir import Graph, verify
 from whit.optimize import optimize
 from whit.optimize.base import clone
+from whit.report import compare
 
 DATA = images(12)
 
@@ -250,3 +251,15 @@ def test_needs_data() -> None:
 def test_refuses(kind: type[Step], values: dict[str, Any], says: str) -> None:
     with pytest.raises(RecipeError, match=says):
         kind(**values)
+
+
+def test_reports_and_comparisons_of_models_with_fewer_channels(tmp_path) -> None:
+    """Tensors that changed their shape are left out; the others and the outputs are compared."""
+    recipe = Recipe(steps=(RemoveChannels(share=0.3, multiple=1), Quantize()))
+    report = whit.compress(small_classifier(), tmp_path / "m.whit", recipe, DATA, progress=lambda *_: None)
+    assert "recipe remove_channels + quantize," in str(report)
+    assert report.layers[-1].snr_db is not None
+    assert any(layer.snr_db is None for layer in report.layers)
+    comparison = compare(small_classifier(), tmp_path / "m.whit", DATA, progress_callback=lambda *_: None)
+    wanted = [output.name for output in whit.load(tmp_path / "m.whit").outputs]
+    assert [output.name for output in comparison.outputs] == wanted
