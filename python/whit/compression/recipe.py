@@ -215,7 +215,7 @@ PRESETS: dict[str, Recipe] = {
         "tiny",
         storage="archive",
         steps=(
-            Prune(sparsity=0.5, overrides={"@grouped": {"sparsity": 0.0}}),
+            Prune(sparsity=0.5, sequential=True, overrides={"@grouped": {"sparsity": 0.0}}),
             replace(_LOW_BITS, bits=4, overrides={"@grouped": {"bits": 6}}),
         ),
     ),

@@ -109,6 +109,17 @@ def test_reconstruction_is_at_least_as_near(original: Graph) -> None:
     assert errors[1] < errors[0]
 
 
+def test_in_turn_makes_up_for_earlier_layers(original: Graph) -> None:
+    """Outputs are nearer than when each layer is pruned for itself, at the same share of zeros."""
+    wanted, errors = outputs(small_classifier(), Recipe("f32")), {}
+    for sequential in (False, True):
+        step = Prune(sparsity=0.6, sequential=sequential, min_weight_elements=64)
+        for name, weights in products(applied(original, step).graph).items():
+            assert weights.size < 64 or (weights == 0).mean() == pytest.approx(0.6, abs=0.05), name
+        errors[sequential] = float(np.square(outputs(small_classifier(), Recipe("t", steps=(step,))) - wanted).sum())
+    assert errors[True] < errors[False]
+
+
 def test_patterns_of_zeros(original: Graph) -> None:
     graph = applied(original, Prune(pattern="2:4", criterion="magnitude", min_weight_elements=64)).graph
     for weights in products(graph).values():
@@ -120,14 +131,14 @@ def test_patterns_of_zeros(original: Graph) -> None:
 def test_compensated_rounding_is_nearer(original: Graph) -> None:
     """At 3 bits, on the outputs of the model."""
     wanted = outputs(small_classifier(), Recipe("f32"))
-    steps = [
-        Quantize(activations="f32", bits=3, min_weight_elements=64, rounding=way) for way in ("nearest", "compensated")
-    ]
+    ways = ("nearest", "compensated", "sequential")
+    steps = [Quantize(activations="f32", bits=3, min_weight_elements=64, rounding=way) for way in ways]
     errors = {
         step.rounding: float(np.square(outputs(small_classifier(), Recipe("t", steps=(step,))) - wanted).sum())
         for step in steps
     }
     assert errors["compensated"] < 0.8 * errors["nearest"]
+    assert errors["sequential"] < 0.8 * errors["nearest"]
 
 
 @pytest.mark.parametrize("activations", ["f32", "s8"])
@@ -240,12 +251,15 @@ def test_needs_data() -> None:
         (Quantize, {"grid": "logarithmic", "bits": 4, "range": "kl"}, "range minmax or mse"),
         (Quantize, {"activations": "f32", "granularity": "group", "range": "kl"}, "use 'mse'"),
         (Quantize, {"bits": 9}, "2..8"),
+        (Quantize, {"rounding": "sequential"}, "set equalize = false"),
         (Quantize, {"overrides": {"a": {"symmetric": False}}}, "symmetric weights"),
         (Prune, {"pattern": "4"}, "'RxC' or 'N:M'"),
         (Prune, {"sparsity": 1.5}, "at most 1"),
         (Cluster, {"entries": 1}, "2..256"),
         (LowRank, {"energy": 0}, "above 0"),
         (RemoveChannels, {"multiple": 0}, "1..1024"),
+        (RemoveChannels, {"overrides": {"a": {"scope": "global"}}}, "share alone"),
+        (Prune, {"overrides": {"a": {"sequential": True}}}, "for all layers or none"),
     ],
 )
 def test_refuses(kind: type[Step], values: dict[str, Any], says: str) -> None:

@@ -23,7 +23,8 @@ class Distill(Step):
     what they leave is what the file holds: steps after this one round to the very same values.
 
     Attributes:
-        epochs, batch_size, learning_rate: of the training (Adam, cosine schedule).
+        epochs, batch_size: of the training (Adam, cosine schedule).
+        learning_rate: relative to the size of each tensor: folded batch norms leave very different ones.
         temperature: of the soft labels.
         sparsity: if not 0, weights are pruned gradually to this share of zeros.
         importance: what is pruned first: "magnitude", "gradient" or "taylor".
@@ -36,7 +37,7 @@ class Distill(Step):
 
     epochs: int = count(10, low=1)
     batch_size: int = count(32, low=1)
-    learning_rate: float = number(1e-3, low=0, above=True)
+    learning_rate: float = number(5e-3, low=0, above=True)
     temperature: float = number(4.0, low=0, high=1e5, above=True)
     sparsity: float = number(0, low=0, high=0.999)
     importance: str = choice("magnitude", "gradient", "taylor")
@@ -62,6 +63,7 @@ class Distill(Step):
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            relative=True,
             seed=state.seed,
             progress=state.callback,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from whit.compression.steps.products import moments_of, replace_weights, weighte
 from whit.compression.weights.compensated import prune_compensated, reconstruct
 from whit.compression.weights.covariance import Moments
 from whit.compression.weights.masks import keep_blocks, keep_some
+from whit.compression.weights.sequential import rework_layers
 from whit.errors import RecipeError
 
 __all__ = ["Prune"]
@@ -30,6 +32,8 @@ class Prune(Step):
         pattern: "element"; "1x4", "4x1", ...: blocks of output channels x columns; "2:4", ...: 2 of every 4 columns
             stay, whatever `sparsity` says.
         reconstruct: the weights that stay are fitted to the layer's outputs on calibration data by least squares.
+        sequential: layers are pruned one after the other, and each makes up for what the others before it did to its
+            inputs (`weights/sequential.py`); takes two runs over the data for each layer.
         damping: of the fit; see `weights/compensated.py`.
         min_weight_elements: layers with fewer weights are left alone.
     """
@@ -38,6 +42,7 @@ class Prune(Step):
     criterion: str = choice("compensated", "magnitude", "activation")
     pattern: str = text("element")
     reconstruct: bool = flag(False)
+    sequential: bool = flag(False)
     damping: float = number(0.01, low=0, high=10)
     min_weight_elements: int = count(256)
 
@@ -46,6 +51,8 @@ class Prune(Step):
     def check(self) -> None:
         if not re.fullmatch(r"element|[1-9]\d?x[1-9]\d?|\d\d?:[1-9]\d?", self.pattern):
             raise RecipeError(f"prune.pattern must be 'element', 'RxC' or 'N:M'; got {self.pattern!r}")
+        if any("sequential" in values for values in self.overrides.values()):
+            raise RecipeError("prune: sequential is for all layers or none (overrides)")
 
     @property
     def needs_data(self) -> bool:
@@ -53,15 +60,28 @@ class Prune(Step):
 
     @property
     def _uses_moments(self) -> bool:
-        return self.criterion != "magnitude" or self.reconstruct
+        return self.criterion != "magnitude" or self.reconstruct or self.sequential
 
     def apply(self, state: State) -> None:
         layers = list(weighted_layers(state, self, self.min_weight_elements))
+        if self.sequential:
+            self._apply_in_turn(state, {node.name: settings for node, settings, _ in layers if settings.sparsity > 0})
+            return
         moments = moments_of(state, [node.name for node, settings, _ in layers if settings._uses_moments])
         for node, settings, weights in layers:
             if settings.sparsity > 0:
                 pruned = settings._prune(weights, moments.get(node.name), node.name)
                 replace_weights(state.graph, node, pruned)
+
+    def _apply_in_turn(self, state: State, layers: Mapping[str, Prune]) -> None:
+        assert state.data is not None, "recipes that need data are refused without"
+
+        def change(layer: str, weights: np.ndarray, moments: Moments) -> np.ndarray:
+            return layers[layer]._prune(weights, moments, layer)
+
+        state.graph = rework_layers(
+            state.graph, list(layers), state.data, change, seed=state.seed, runner=state.runner, callback=state.callback
+        )
 
     def _prune(self, weights: np.ndarray, moments: Moments | None, layer: str) -> np.ndarray:
         if self.criterion == "compensated":

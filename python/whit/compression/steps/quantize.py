@@ -14,12 +14,14 @@ from whit.compression.quantize import Rounding, quantize, quantize_weights
 from whit.compression.ranges import Calibration
 from whit.compression.settings import choice, count, flag, group, number
 from whit.compression.steps.base import State, Step
-from whit.compression.steps.products import moments_of
+from whit.compression.steps.products import moments_of, weighted_layers
 from whit.compression.weights.compensated import round_compensated
+from whit.compression.weights.covariance import Moments
 from whit.compression.weights.grid import Codes
 from whit.compression.weights.linear import LinearGrid, find_linear_grid
 from whit.compression.weights.logarithmic import LogarithmicCodes, LogarithmicGrid, find_logarithmic_grid
 from whit.compression.weights.products import weights_of
+from whit.compression.weights.sequential import rework_layers
 from whit.errors import RecipeError
 from whit.ir import Graph, LinearCodes, Node
 from whit.optimize import optimize
@@ -44,7 +46,9 @@ class Quantize(Step):
         percentile: for range "percentile": how much is kept on each side.
         interval: the step of the linear grid, in place of a range; 0: found.
         rounding: "nearest", or "compensated": the error of each weight is made up for by those rounded after it, so
-            that the layer's outputs on calibration data change least (GPTQ). Worth its time below 8 bits.
+            that the layer's outputs on calibration data change least (GPTQ); or "sequential": so, one layer after the
+            other, and each makes up for what rounding those before it did to its inputs as well, at the price of two
+            runs over the data for each layer. Worth their time below 8 bits.
         damping: for "compensated": see `weights/compensated.py`.
         calibration: how activation ranges are found; unused for f32 activations.
         equalize: scales channels against each other where that leaves the f32 model as it is.
@@ -61,7 +65,7 @@ class Quantize(Step):
     range: str = choice("minmax", "percentile", "mse", "kl")
     percentile: float = number(99.99, low=50, high=100, above=True)
     interval: float = number(0, low=0)
-    rounding: str = choice("nearest", "compensated")
+    rounding: str = choice("nearest", "compensated", "sequential")
     damping: float = number(0.01, low=0, high=10)
     calibration: Calibration = group(Calibration)
     equalize: bool = flag(True)
@@ -83,6 +87,8 @@ class Quantize(Step):
                 raise RecipeError(
                     "quantize: a logarithmic grid is symmetric, by channel or tensor, with range minmax or mse"
                 )
+        if self.rounding == "sequential" and self.equalize and self.activations == "s8":
+            raise RecipeError("quantize: equalisation would change what sequential rounding did; set equalize = false")
         if self.granularity == "group" and self.range == "kl":
             raise RecipeError("quantize: groups hold too few values for range 'kl'; use 'mse'")
 
@@ -115,7 +121,7 @@ class Quantize(Step):
 
     @property
     def needs_data(self) -> bool:
-        return self.activations == "s8" or any(step.rounding == "compensated" for step in self.variants())
+        return self.activations == "s8" or any(step.rounding != "nearest" for step in self.variants())
 
     def check_model(self, graph: Graph) -> None:
         super().check_model(graph)
@@ -123,6 +129,7 @@ class Quantize(Step):
             _check_f32(graph)
 
     def apply(self, state: State) -> None:
+        self._round_in_turn(state)
         if self.activations == "f32":
             state.reasons.update(quantize_weights(state.graph, self, self._rounding(state)))
             return
@@ -146,10 +153,45 @@ class Quantize(Step):
         quantize(graph, plan, statistics, self, self._rounding(state))
         state.graph = optimize(graph)
 
+    def _round_in_turn(self, state: State) -> None:
+        layers = {
+            node.name: (node, settings)
+            for node, settings, weights in weighted_layers(state, self)
+            if settings.rounding == "sequential" and weights.size >= settings.min_weight_elements
+        }
+        if not layers:
+            return
+        assert state.data is not None, "recipes that need data are refused without"
+        done: dict[str, LinearCodes] = {}
+
+        def change(layer: str, weights: np.ndarray, moments: Moments) -> np.ndarray:
+            node, settings = layers[layer]
+            done[layer] = settings._compensate(node, weights, moments)
+            return done[layer].dequantize()
+
+        state.graph = rework_layers(
+            state.graph, list(layers), state.data, change, seed=state.seed, runner=state.runner, callback=state.callback
+        )
+        for node in state.graph.nodes:
+            if node.name in done:
+                state.graph.tensors[node.inputs[1]].codes = done[node.name]
+
+    def _compensate(self, node: Node, weights: np.ndarray, moments: Moments) -> LinearCodes:
+        found = round_compensated(
+            weights,
+            moments.hessian,
+            self.find_grid(weights, node.name, moments.importance(weights.shape)),
+            kept=weights != 0,
+            damping=self.damping,
+            layer=node.name,
+        )
+        return _linear(found.codes, node)
+
     def _rounding(self, state: State) -> Rounding:
-        """Rounds as each layer's settings say; weights that were trained on a grid stay as they are."""
+        """Rounds as each layer's settings say; weights that lie on a grid already stay as they are."""
         graph = state.graph
-        trained = {node.name: codes for node in graph.nodes for codes in [_trained(graph, node)] if codes is not None}
+        integers = self.activations == "s8"
+        known = {node.name: codes for node in graph.nodes for codes in [_codes(graph, node, integers)] if codes}
         products = (node for node in graph.nodes if node.op in PRODUCTS and weights_of(graph, node) is not None)
         chosen = ((node, self.for_node(node)) for node in products)
         moments = moments_of(
@@ -157,30 +199,23 @@ class Quantize(Step):
         )
 
         def round_weights(settings: Quantize, node: Node, weights: np.ndarray) -> LinearCodes:
-            codes = trained.get(node.name)
+            codes = known.get(node.name)
             if codes is not None and np.array_equal(codes.dequantize(), weights):
                 return codes
             if node.name not in moments or settings.rounding != "compensated":
                 return round_to_nearest(settings, node, weights)
-            found = round_compensated(
-                weights,
-                moments[node.name].hessian,
-                settings.find_grid(weights, node.name, moments[node.name].importance(weights.shape)),
-                kept=weights != 0,
-                damping=settings.damping,
-                layer=node.name,
-            )
-            return _linear(found.codes, node)
+            return settings._compensate(node, weights, moments[node.name])
 
         return round_weights
 
 
-def _trained(graph: Graph, node: Node) -> LinearCodes | None:
-    """What integer arithmetic can use of what training left."""
+def _codes(graph: Graph, node: Node, integers: bool) -> LinearCodes | None:
+    """Of weights that training or sequential rounding left on a grid, if integer arithmetic can use it."""
     tensor = graph.tensors.get(node.inputs[1]) if node.op in PRODUCTS else None
     codes = None if tensor is None else tensor.codes
-    usable = codes is not None and not codes.group and codes.codes.dtype == np.int8 and not codes.zero_point.any()
-    return codes if usable else None
+    if codes is None or not integers:
+        return codes
+    return codes if not codes.group and codes.codes.dtype == np.int8 and not codes.zero_point.any() else None
 
 
 def round_to_nearest(settings: Quantize, node: Node, weights: np.ndarray) -> LinearCodes:

@@ -4,59 +4,68 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whit.compression.calibrate import observe_ranges
-from whit.compression.settings import choice, count, flag, number
+from whit.compression.plan import PRODUCTS
+from whit.compression.settings import choice, count, number
 from whit.compression.steps.base import State, Step
-from whit.compression.steps.products import weighted_layers
-from whit.compression.weights.channels import remove_channels, weight_scores
+from whit.compression.steps.products import moments_of, weighted_layers
+from whit.compression.weights.channels import contribution_scores, remove_channels, weight_scores
 from whit.compression.weights.layers import remove_layers
 from whit.compression.weights.merge import merge_layers
+from whit.compression.weights.products import group_of, weights_of
+from whit.errors import RecipeError
 
 __all__ = ["MergeLayers", "RemoveChannels", "RemoveLayers"]
 
 
 @dataclass(frozen=True)
 class RemoveChannels(Step):
-    """Removes the channels with the smallest weights, with everything that depends on them (`weights/channels.py`).
+    """Removes the channels that matter least, with everything that depends on them (`weights/channels.py`).
 
     Attributes:
         share: of the channels of each group that go.
         scope: "group": the share is taken in each group of layers that depend on each other; "global": over all.
+        criterion: "contribution": what the layers that read a channel lose without it on calibration data, once their
+            other weights stand in for it, as they then do; "magnitude": the norm of the weights that make it.
         multiple: how many channels stay is rounded up to a multiple of this; kernels like 8 and 16.
-        bias_correction: biases make up for the mean of what is gone, on calibration data.
     """
 
     share: float = number(0.25, low=0, high=1)
     scope: str = choice("group", "global")
+    criterion: str = choice("contribution", "magnitude")
     multiple: int = count(8, low=1, high=1024)
-    bias_correction: bool = flag(True)
 
     kind = "remove_channels"
 
     @property
     def needs_data(self) -> bool:
-        return self.bias_correction
+        return self.criterion == "contribution"
+
+    def check(self) -> None:
+        for values in self.overrides.values():
+            if values.keys() - {"share"}:
+                raise RecipeError("remove_channels: share alone may differ from layer to layer (overrides)")
 
     def apply(self, state: State) -> None:
         layers = {node.name: settings for node, settings, _ in weighted_layers(state, self)}
-        scores = {name: values for name, values in weight_scores(state.graph).items() if name in layers}
-        means = None
-        if self.bias_correction:
-            assert state.data is not None, "recipes that need data are refused without"
-            names = {node.inputs[0] for node in state.graph.nodes if node.op in ("conv", "gemm")}
-            found = observe_ranges(state.graph, sorted(names), state.data, runner=state.runner, callback=state.callback)
-            means = {name: statistics.mean for name, statistics in found.items()}
+        moments = None
+        if self.criterion == "contribution":
+            # Of all, since what reads a channel may be none of the step's layers.
+            products = [node for node in state.graph.nodes if node.op in PRODUCTS and group_of(node) == 1]
+            moments = moments_of(state, [node.name for node in products if weights_of(state.graph, node) is not None])
+            scores = contribution_scores(state.graph, moments)
+        else:
+            scores = weight_scores(state.graph)
 
         def share(layer: str) -> float:
             return layers[layer].share
 
         removal = remove_channels(
             state.graph,
-            scores,
+            {name: values for name, values in scores.items() if name in layers},
             share=self.share if self.scope == "global" else share,
             scope=self.scope,
             multiple=self.multiple,
-            means=means,
+            moments=moments,
         )
         state.graph = removal.graph
         state.notes.append(

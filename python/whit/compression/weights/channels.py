@@ -6,7 +6,7 @@ output channel that the caller brings, for instance `weight_scores`, the norm of
 "DepGraph", 2023).
 
 With the means of the removed channels on calibration data their average contribution moves into the biases of the
-layers that read them.
+layers that read them; with moments the weights of those layers are fitted anew (contribution.py).
 """
 
 from __future__ import annotations
@@ -18,13 +18,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from whit.compression.weights.checks import check_count, check_share, one_of
+from whit.compression.weights.contribution import refit, unit_costs
+from whit.compression.weights.covariance import Moments
 from whit.compression.weights.dependencies import BINARY, Channels, Dependencies, find_dependencies
 from whit.compression.weights.products import find_layer, group_of, macs, weights_of
 from whit.errors import InvalidArgumentError, RecipeError, ShapeError
 from whit.ir import Graph, Node, verify
 from whit.optimize.base import attribute_floats, attribute_ints, clone
 
-__all__ = ["ChannelGroup", "ChannelRemoval", "channel_groups", "remove_channels", "weight_scores"]
+__all__ = [
+    "ChannelGroup",
+    "ChannelRemoval",
+    "channel_groups",
+    "contribution_scores",
+    "remove_channels",
+    "weight_scores",
+]
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,30 @@ def weight_scores(graph: Graph) -> dict[str, np.ndarray]:
     return scores
 
 
+def contribution_scores(graph: Graph, moments: Mapping[str, Moments]) -> dict[str, np.ndarray]:
+    """What the layers that read a channel lose without it, after their weights were fitted anew.
+
+    Args:
+        graph: f32.
+        moments: of the inputs of every product without groups (`covariance.observe_moments`).
+
+    Returns:
+        Layer -> for each output channel the lost shares of variance, summed over all that read the channel or one that
+        goes with it, f64 [O].
+
+    Raises:
+        InvalidArgumentError: moments are missing, or the graph is quantised.
+        ShapeError: moments of another layer.
+    """
+    dependencies = _dependencies(graph)
+    costs = unit_costs(graph, dependencies, moments)
+    scores = {}
+    for layer in dependencies.producers:
+        units = dependencies.units(dependencies.channels[find_layer(graph, layer).outputs[0]].numbers)
+        scores[layer] = np.array([costs.get(unit, 0.0) for unit in units.tolist()])
+    return scores
+
+
 def remove_channels(
     graph: Graph,
     scores: Mapping[str, np.ndarray],
@@ -87,6 +120,7 @@ def remove_channels(
     scope: str = "group",
     multiple: int = 1,
     means: Mapping[str, np.ndarray] | None = None,
+    moments: Mapping[str, Moments] | None = None,
 ) -> ChannelRemoval:
     """Removes the channels of least score.
 
@@ -99,6 +133,7 @@ def remove_channels(
         scope: "group": in each group; "global": over all groups together (then `share` is a number).
         multiple: how many channels stay is rounded up to a multiple of this.
         means: tensor -> mean of each channel on calibration data, f64 [C] (`Statistics.mean`): corrects biases.
+        moments: layer -> of its inputs: weights and biases are fitted anew; goes before `means`.
 
     Raises:
         InvalidArgumentError: the graph is quantised, or a score names no layer or is not finite.
@@ -135,7 +170,7 @@ def remove_channels(
     result = clone(graph)
     before = _totals(graph)
     if gone:
-        _remove(result, dependencies, gone, means)
+        _remove(result, dependencies, gone, means or {}, moments or {})
         result.prune()
         verify(result)
     after = _totals(result)
@@ -200,7 +235,13 @@ def _totals(graph: Graph) -> tuple[int, int]:
 # --- removing them ---
 
 
-def _remove(graph: Graph, dependencies: Dependencies, gone: set[int], means: Mapping[str, np.ndarray] | None) -> None:
+def _remove(
+    graph: Graph,
+    dependencies: Dependencies,
+    gone: set[int],
+    means: Mapping[str, np.ndarray],
+    moments: Mapping[str, Moments],
+) -> None:
     gone_units = np.array(sorted(gone), np.intp)
     kept = {
         name: ~np.isin(dependencies.units(channels.numbers), gone_units)
@@ -208,7 +249,7 @@ def _remove(graph: Graph, dependencies: Dependencies, gone: set[int], means: Map
     }
     for node in graph.nodes:
         if node.op in ("conv", "conv_transpose", "gemm"):
-            _cut_product(graph, node, kept, means)
+            _cut_product(graph, node, kept, means, moments)
         elif node.op in BINARY:
             _cut_constants(graph, node, dependencies.channels, kept)
         elif node.op == "split":
@@ -225,7 +266,11 @@ def _remove(graph: Graph, dependencies: Dependencies, gone: set[int], means: Map
 
 
 def _cut_product(
-    graph: Graph, node: Node, kept: Mapping[str, np.ndarray], means: Mapping[str, np.ndarray] | None
+    graph: Graph,
+    node: Node,
+    kept: Mapping[str, np.ndarray],
+    means: Mapping[str, np.ndarray],
+    moments: Mapping[str, Moments],
 ) -> None:
     weights, source, group = weights_of(graph, node), node.inputs[0], group_of(node)
     inputs, outputs = kept.get(source), kept.get(node.outputs[0])
@@ -233,9 +278,13 @@ def _cut_product(
         return
     cut = weights
     if group == 1:
-        if means is not None and source in means and not inputs.all():
-            _correct_bias(graph, node, weights, inputs, np.asarray(means[source], np.float64))
-        cut = cut[..., inputs]
+        if node.name in moments and not inputs.all():
+            cut, shift = refit(weights, moments[node.name], inputs, node.name)
+            _add_bias(graph, node, shift)
+        else:
+            if source in means and not inputs.all():
+                _correct_bias(graph, node, weights, inputs, np.asarray(means[source], np.float64))
+            cut = cut[..., inputs]
     else:
         node.attributes["group"] = int(inputs.sum())
     node.inputs[1] = graph.add_constant(f"{node.inputs[1]}_cut", cut[outputs])
@@ -256,6 +305,10 @@ def _correct_bias(graph: Graph, node: Node, weights: np.ndarray, inputs: np.ndar
     shift = taps[:, ~inputs] @ means[~inputs]
     if node.op == "conv_transpose":
         shift = shift / float(np.prod(attribute_ints(node, "strides")))  # each output meets one tap in so many
+    _add_bias(graph, node, shift)
+
+
+def _add_bias(graph: Graph, node: Node, shift: np.ndarray) -> None:
     bias = graph.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
     total = (shift if bias is None else shift + bias).astype(np.float32)
     node.inputs[2:3] = [graph.add_constant(f"{node.name}_bias", total)]

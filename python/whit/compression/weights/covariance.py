@@ -22,7 +22,7 @@ from whit.ir import Graph, Node
 from whit.optimize.base import attribute_floats, attribute_int, attribute_ints
 from whit.progress import ProgressCallback, progress
 
-__all__ = ["Moments", "columns_of", "observe_moments"]
+__all__ = ["Moments", "chosen_positions", "columns_of", "observe_moments", "shrink"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,11 @@ class Moments:
     hessian: np.ndarray
     mean: np.ndarray
     count: int
+
+    def covariance(self) -> np.ndarray:
+        """Mean of (x - mean)(x - mean)^T, f64 [groups, K, K]: what counts where the bias makes up for the mean."""
+        result: np.ndarray = self.hessian - self.mean[:, :, None] * self.mean[:, None, :]
+        return result
 
     def importance(self, shape: tuple[int, ...]) -> np.ndarray:
         """How much a squared error of each weight counts, the mean of its x^2, f64 of the weights' shape [O, ...]."""
@@ -55,6 +60,29 @@ class Moments:
         rows = weights.reshape(len(self.mean), -1, self.mean.shape[1]).astype(np.float64)
         result: np.ndarray = np.maximum(np.einsum("gok,gok->go", rows @ self.hessian, rows).ravel(), 0.0)
         return result
+
+
+def shrink(matrices: np.ndarray, count: int) -> np.ndarray:
+    """Draws covariances of few samples towards their mean variance, so that what was not seen by chance is not nothing.
+
+    The oracle approximating shrinkage of Chen et al., "Shrinkage Algorithms for MMSE Covariance Estimation", 2010,
+    equation 23.
+
+    Args:
+        matrices: f64 [groups, K, K].
+        count: of the samples behind each.
+
+    Returns:
+        (1 - r) S + r tr(S) / K, f64 [groups, K, K], with r from 0 (many samples) to 1 (few).
+    """
+    size = matrices.shape[-1]
+    trace = np.trace(matrices, axis1=1, axis2=2)
+    squares = np.square(matrices).sum(axis=(1, 2))
+    spread = (count + 1 - 2 / size) * np.maximum(squares - trace**2 / size, 0.0)
+    wanted = (1 - 2 / size) * squares + trace**2
+    ratio = np.where(spread > wanted, wanted / np.where(spread > 0, spread, 1.0), 1.0)[:, None, None]
+    result: np.ndarray = (1 - ratio) * matrices + ratio * (trace / size)[:, None, None] * np.eye(size)
+    return result
 
 
 def observe_moments(
@@ -155,6 +183,17 @@ def columns_of(graph: Graph, node: Node, values: np.ndarray, chosen: np.ndarray 
     return result
 
 
+def chosen_positions(
+    graph: Graph, node: Node, values: np.ndarray, positions: int, seed: int, sample: int
+) -> np.ndarray | None:
+    """At most so many of a layer's output positions, ascending, at random; None: all of them."""
+    there = _positions(graph, node, values)
+    if there <= positions:
+        return None
+    rng = np.random.default_rng([seed, zlib.crc32(node.name.encode()), sample])
+    return np.sort(rng.choice(there, positions, replace=False))
+
+
 def _spread(values: np.ndarray, strides: Sequence[int]) -> np.ndarray:
     """Puts stride - 1 zeros between the pixels."""
     sizes = [(size - 1) * stride + 1 for size, stride in zip(values.shape[1:-1], strides, strict=True)]
@@ -239,12 +278,7 @@ def _observe(
                     f"sample {index}: tensor {source!r}, the input of layer {node.name!r}, becomes NaN or infinite; "
                     "check the sample and its preprocessing"
                 )
-            there = _positions(graph, node, values)
-            chosen = None
-            if there > positions:
-                rng = np.random.default_rng([seed, zlib.crc32(node.name.encode()), index])
-                chosen = np.sort(rng.choice(there, positions, replace=False))
-            columns = columns_of(graph, node, values, chosen)
+            columns = columns_of(graph, node, values, chosen_positions(graph, node, values, positions, seed, index))
             squares[node.name] += columns.transpose(0, 2, 1) @ columns
             sums[node.name] += columns.sum(axis=1, dtype=np.float64)
             counts[node.name] += columns.shape[1]

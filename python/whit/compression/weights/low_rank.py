@@ -12,9 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from whit.compression.weights.checks import check_share, one_of
-from whit.compression.weights.covariance import Moments
+from whit.compression.weights.covariance import Moments, shrink
 from whit.compression.weights.factors import Form, Part, forms_of
-from whit.compression.weights.products import EPILOGUE, find_layer, group_of, macs, positions, spatial_of, weights_of
+from whit.compression.weights.products import (
+    EPILOGUE,
+    bias_of,
+    find_layer,
+    group_of,
+    macs,
+    positions,
+    spatial_of,
+    weights_of,
+)
 from whit.errors import RecipeError, ShapeError
 from whit.ir import Attribute, Dim, Graph, Node, Tensor
 from whit.optimize.base import attribute_floats, clone
@@ -37,8 +46,9 @@ class Factorization:
         reason: why it was left alone, or "".
         form: "channel", "spatial" or "tucker" (that of the best attempt where it was left alone), or "".
         ranks: one, or for tucker that of the outputs and that of the inputs.
-        energy: share of ||W H^(1/2)||^2 that the form retains by its own count.
-        error: ||(W - W') H^(1/2)||^2 / ||W H^(1/2)||^2: noise over signal of the outputs; without moments H = 1.
+        energy: share of ||W C^(1/2)||^2 that the form retains by its own count, C drawn to the mean where data are few.
+        error: ||(W - W') C^(1/2)||^2 / ||W C^(1/2)||^2 with the covariance C of the inputs: noise over variance of the
+            outputs; without moments C = 1.
         macs_before, macs_after, bytes_before, bytes_after: multiply-adds of one run (open sizes count as 1), and bytes
             of the weights in f32.
     """
@@ -83,7 +93,8 @@ def factorize(
         energy: the smallest rank that retains this share of the energy.
         cost_share: the largest rank at which the new layers cost at most this share of the old.
         cost: of a layer; default: multiply-adds plus bytes.
-        moments: of the layer's inputs; then the error of the outputs counts, not that of the weights.
+        moments: of the layer's inputs; then the error of the outputs counts, not that of the weights, and the bias
+            makes up for its mean.
 
     Raises:
         InvalidArgumentError: no such layer.
@@ -110,8 +121,11 @@ def factorize(
             f"layer {layer!r}: moments of shape {moments.hessian.shape} do not fit weights {weights.shape}; "
             "observe this layer"
         )
-    hessian = None if moments is None else moments.hessian[0]
-    tried = [each for each in forms_of(weights, hessian) if form in ("auto", each.name)]
+    has_bias, bias = bias_of(graph, node)
+    corrected = moments is not None and (bias is not None or not has_bias)
+    hessian = None if moments is None else moments.covariance() if corrected else moments.hessian
+    steady = None if hessian is None or moments is None else shrink(hessian, moments.count)[0]
+    tried = [each for each in forms_of(weights, steady) if form in ("auto", each.name)]
     if not tried:
         kernel = "x".join(str(size) for size in weights.shape[1:-1]) or "no kernel"
         raise RecipeError(f"layer {layer!r}: form {form!r} needs a larger kernel; this layer has {kernel}")
@@ -134,6 +148,11 @@ def factorize(
         return Factorization(graph, layer, reason, *numbers)
     result = clone(graph)
     _replace(result, find_layer(result, layer), chosen.parts(ranks))
+    if moments is not None and corrected:
+        shift = moments.mean_output(weights - chosen.product(ranks).reshape(weights.shape))
+        total = shift if bias is None else shift + bias
+        find_layer(result, layer).inputs[2:3] = [result.add_constant(f"{layer}_bias", total.astype(np.float32))]
+        result.prune()
     return Factorization(result, layer, "", *numbers)
 
 
@@ -179,7 +198,7 @@ def _error(weights: np.ndarray, other: np.ndarray, hessian: np.ndarray | None) -
     if hessian is None:
         noise, signal = float(np.square(change).sum()), float(np.square(rows).sum())
     else:
-        noise, signal = (float(np.einsum("ok,ok->", each @ hessian, each)) for each in (change, rows))
+        noise, signal = (float(np.einsum("ok,ok->", each @ hessian[0], each)) for each in (change, rows))
     return max(noise, 0.0) / signal if signal > 0 else 0.0
 
 

@@ -9,7 +9,7 @@ import pytest
 from small_graphs import Builder, ReferenceRunner
 
 import reference
-from whit.compression.weights.covariance import columns_of, observe_moments
+from whit.compression.weights.covariance import Moments, columns_of, observe_moments, shrink
 from whit.data import open_data
 from whit.errors import CalibrationError, InvalidArgumentError, RecipeError
 from whit.ir import Graph, verify
@@ -110,6 +110,30 @@ def test_sampling_is_seeded_bounded_and_unbiased() -> None:
         for names in (["conv"], ["gemm", "conv"])
     )
     np.testing.assert_array_equal(alone, both)
+
+
+def test_covariance_is_around_the_mean() -> None:
+    x = np.random.default_rng(2).normal(2, 1, (300, 5))
+    moments = Moments((x.T @ x / 300)[None], x.mean(axis=0)[None], 300)
+    np.testing.assert_allclose(moments.covariance()[0], np.cov(x.T, bias=True), rtol=1e-9)
+
+
+def test_shrinkage_is_the_published_formula() -> None:
+    rng = np.random.default_rng(3)
+    size = 12
+    root = np.eye(size) + rng.normal(0, 0.2, (size, size))
+    for count in (4, 30, 3000):
+        x = rng.normal(size=(count, size)) @ root
+        s = x.T @ x / count
+        trace, squares = np.trace(s), np.trace(s @ s)
+        ratio = ((1 - 2 / size) * squares + trace**2) / ((count + 1 - 2 / size) * (squares - trace**2 / size))
+        wanted = (1 - min(ratio, 1)) * s + min(ratio, 1) * trace / size * np.eye(size)
+        np.testing.assert_allclose(shrink(s[None], count)[0], wanted, rtol=1e-9)
+        if count < 100:  # with many both are as good
+            assert np.square(wanted - root.T @ root).sum() < np.square(s - root.T @ root).sum()
+    one = np.array([[[3.0]]])
+    np.testing.assert_array_equal(shrink(one, 5), one)
+    np.testing.assert_allclose(shrink(np.eye(4)[None], 5)[0], np.eye(4))
 
 
 def test_memory_is_bounded_by_several_passes() -> None:

@@ -7,7 +7,14 @@ import itertools
 import numpy as np
 import pytest
 
-from whit.compression.ranges import Distribution, activation_quantization, choose_range, kl_threshold, quantize_values
+from whit.compression.ranges import (
+    Calibration,
+    Distribution,
+    activation_quantization,
+    choose_range,
+    kl_threshold,
+    quantize_values,
+)
 from whit.compression.weights.linear import METHODS, find_linear_grid, quantize_linear
 from whit.errors import InvalidArgumentError, RecipeError, ShapeError
 
@@ -165,10 +172,7 @@ def test_kl_ranges_of_activations(relu: bool) -> None:
     unique, counts = np.unique(values, return_counts=True)
     distribution = Distribution(values.min(), values.max(), unique, counts)
 
-    class Kl:
-        method = "kl"
-
-    low, high = choose_range(distribution, Kl())  # type: ignore[arg-type]
+    low, high = choose_range(distribution, Calibration("kl"))
     assert 2.5 < high < 12
     assert low == 0 if relu else -12 < low < -2.5
     quantization = activation_quantization(low, high)
