@@ -107,6 +107,13 @@ class PyModel {
     for (const Tensor& tensor : model().tensors) list.append(tensor_dict(tensor));
     return list;
   }
+  /// The dense values of a constant, as bytes.
+  py::bytes constant(const std::string& name) const {
+    for (const Tensor& tensor : model().tensors)
+      if (tensor.name == name && tensor.is_constant())
+        return py::bytes(reinterpret_cast<const char*>(tensor.data), static_cast<std::size_t>(tensor.bytes));
+    raise_error(Code::invalid_argument, "the model has no constant named '" + name + "'");
+  }
   py::list nodes() const {
     py::list list;
     for (const Node& node : model().nodes) {
@@ -457,6 +464,7 @@ void bind_model(py::module_& module) {
       .def("inputs", [](const PyModel& self) { return self.describe_tensors(self.model().inputs); })
       .def("outputs", [](const PyModel& self) { return self.describe_tensors(self.model().outputs); })
       .def("tensors", &PyModel::tensors)
+      .def("constant", &PyModel::constant, py::arg("name"))
       .def("nodes", &PyModel::nodes)
       .def_property_readonly("metadata", [](const PyModel& self) { return self.model().metadata; })
       .def_property_readonly("file_bytes", [](const PyModel& self) { return self.model().file_bytes; })

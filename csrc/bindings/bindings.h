@@ -49,6 +49,7 @@ class GilRelease {
   PyThreadState* state_;
 };
 
+void bind_codec(py::module_& module);
 void bind_model(py::module_& module);
 void bind_kernels(py::module_& module);
 void bind_system(py::module_& module);

@@ -70,6 +70,7 @@ std::string describe(const py::array& array) {
 PYBIND11_MODULE(_core, module) {
   module.doc() = "The compiled half of whit. Use the whit package instead; this module's names may change.";
   whit::bindings::bind_system(module);
+  whit::bindings::bind_codec(module);
   whit::bindings::bind_model(module);
   whit::bindings::bind_kernels(module);
 }

@@ -1,28 +1,181 @@
 #include "codec/encoding.h"
 
-#include <cstring>
 #include <iterator>
+
+#include "codec/coders.h"
 
 namespace whit {
 namespace {
 
-constexpr const char* kNames[] = {"dense", "bit_packed", "palette", "csr", "bitmap", "entropy_coded"};
+using namespace codec;
 
-Status unsupported(Encoding encoding) {
-  return error(Code::unsupported, "encoding %u (%s) needs a newer version of whit", static_cast<unsigned>(encoding),
-               encoding_name(encoding));
-}
+constexpr const char* kNames[] = {"dense",  "bit_packed",    "palette", "csr",
+                                  "bitmap", "entropy_coded", "linear",  "sparse"};
 
-Status check_dense(std::span<const std::byte> parameters, u64 payload_bytes, s64 elements, int element_bits) {
-  if (!parameters.empty())
-    return error(Code::format, "dense encoding has no parameters, but %zu bytes of them are given", parameters.size());
-  const auto wanted = static_cast<u64>(dense_bytes(elements, element_bits));
-  if (payload_bytes != wanted)
-    return error(Code::format, "%lld dense values of %d bits take %llu bytes, but %llu are given",
-                 static_cast<long long>(elements), element_bits, static_cast<unsigned long long>(wanted),
-                 static_cast<unsigned long long>(payload_bytes));
-  return {};
-}
+/// A coded byte stands for at most this many values: longer runs of zeros are not worth the memory they could fill.
+constexpr s64 kMaxExpansion = 256;
+
+unsigned long long ull(s64 value) { return static_cast<unsigned long long>(value); }
+
+/// Reads one encoding and those nested in it. `path` has a bit for each encoding around this one: none may nest in
+/// itself, so the recursion ends.
+class Parser {
+ public:
+  Parser(ByteReader* parameters, Bytes payload) : parameters_(*parameters), payload_(payload) {}
+
+  Result<StoredValues> parse(Encoding encoding, const Values& values, u64 payload_bytes, u32 path) {
+    StoredValues stored;
+    stored.encoding = encoding;
+    stored.values = values;
+    const u32 bit = 1u << (static_cast<u32>(encoding) & 31);
+    if (path & bit) return error(Code::format, "encoding %s within itself", encoding_name(encoding));
+    path |= bit;
+    const Status status = [&]() -> Status {
+      switch (encoding) {
+        case Encoding::dense: return dense(&stored, payload_bytes);
+        case Encoding::bit_packed: return bit_packed(&stored, payload_bytes);
+        case Encoding::palette: return palette(&stored, payload_bytes, path);
+        case Encoding::entropy_coded: return entropy_coded(&stored, payload_bytes);
+        case Encoding::linear: return linear(&stored, payload_bytes, path);
+        case Encoding::sparse: return sparse(&stored, payload_bytes, path);
+        default:
+          return error(Code::unsupported, "encoding %u (%s) needs a newer version of whit",
+                       static_cast<unsigned>(encoding), encoding_name(encoding));
+      }
+    }();
+    if (!status.ok()) return status;
+    return stored;
+  }
+
+ private:
+  Status cut(Encoding encoding) const {
+    return error(Code::format, "the parameters of encoding %s are cut", encoding_name(encoding));
+  }
+
+  Status needs_whole_bytes(const StoredValues& stored) const {
+    if (stored.values.bits >= 8) return {};
+    return error(Code::format, "encoding %s of values of %d bits", encoding_name(stored.encoding), stored.values.bits);
+  }
+
+  /// The next `bytes` of the payload.
+  Bytes take_payload(u64 bytes) {
+    const Bytes result = payload_.first(static_cast<std::size_t>(bytes));
+    payload_ = payload_.subspan(static_cast<std::size_t>(bytes));
+    return result;
+  }
+
+  Status dense(StoredValues* stored, u64 payload_bytes) {
+    const auto wanted = static_cast<u64>(stored->values.bytes());
+    if (payload_bytes != wanted)
+      return error(Code::format, "%llu dense values of %d bits take %llu bytes, but %llu are given",
+                   ull(stored->values.elements), stored->values.bits, static_cast<unsigned long long>(wanted),
+                   static_cast<unsigned long long>(payload_bytes));
+    stored->payload = take_payload(payload_bytes);
+    return {};
+  }
+
+  Status bit_packed(StoredValues* stored, u64 payload_bytes) {
+    WHIT_RETURN_IF_ERROR(needs_whole_bytes(*stored));
+    stored->width = parameters_.number<u8>();
+    stored->base = parameters_.take(static_cast<u64>(stored->values.bits) / 8);
+    if (!parameters_.ok()) return cut(stored->encoding);
+    if (stored->width < 1 || stored->width >= stored->values.bits)
+      return error(Code::format, "codes of %d bits for values of %d bits", stored->width, stored->values.bits);
+    const u64 wanted = packed_bytes(static_cast<u64>(stored->values.elements), stored->width);
+    if (payload_bytes != wanted)
+      return error(Code::format, "%llu codes of %d bits take %llu bytes, but %llu are given",
+                   ull(stored->values.elements), stored->width, static_cast<unsigned long long>(wanted),
+                   static_cast<unsigned long long>(payload_bytes));
+    stored->payload = take_payload(payload_bytes);
+    return {};
+  }
+
+  Status entropy_coded(StoredValues* stored, u64 payload_bytes) {
+    stored->coder = parameters_.number<u8>();
+    if (stored->coder >= static_cast<int>(Coder::adaptive)) stored->pivot = parameters_.number<u8>();
+    if (!parameters_.ok()) return cut(stored->encoding);
+    if (stored->coder > static_cast<int>(Coder::adaptive_continued))
+      return error(Code::unsupported, "entropy coder %d needs a newer version of whit", stored->coder);
+    if (stored->values.elements > 0 &&
+        payload_bytes < static_cast<u64>((stored->values.elements - 1) / kMaxExpansion + 1))
+      return error(Code::format, "%llu values in %llu coded bytes; a byte may hold at most %llu",
+                   ull(stored->values.elements), static_cast<unsigned long long>(payload_bytes), ull(kMaxExpansion));
+    stored->payload = take_payload(payload_bytes);
+    return {};
+  }
+
+  Status palette(StoredValues* stored, u64 payload_bytes, u32 path) {
+    WHIT_RETURN_IF_ERROR(needs_whole_bytes(*stored));
+    const u64 count = u64{parameters_.number<u8>()} + 1;
+    stored->table = parameters_.take(count * static_cast<u64>(stored->values.bits) / 8);
+    if (!parameters_.ok()) return cut(stored->encoding);
+    Values indices = stored->values;
+    indices.bits = 8;
+    indices.kind = Values::integer;
+    return nest(stored, indices, payload_bytes, path);
+  }
+
+  Status linear(StoredValues* stored, u64 payload_bytes, u32 path) {
+    if (stored->values.bits != 32 || stored->values.kind != Values::real)
+      return error(Code::format, "encoding linear of values that are not f32");
+    const u32 flags = parameters_.number<u8>();
+    const s64 group = parameters_.varint();
+    if (!parameters_.ok()) return cut(stored->encoding);
+    if (flags > 7) return error(Code::format, "flags %u of encoding linear", flags);
+    const s64 elements = stored->values.elements;
+    // A scale for each group, of which a plane has a whole number, the last one perhaps shorter.
+    s64 scales = 1;
+    if (group > 0) {
+      if (group > stored->values.plane) return error(Code::format, "groups of %llu values", ull(group));
+      scales = elements / stored->values.plane * ((stored->values.plane - 1) / group + 1);
+    }
+    stored->group = group;
+    stored->is_signed = flags & 1;
+    stored->is_half = flags & 2;
+    stored->scales = parameters_.take(static_cast<u64>(scales) * (stored->is_half ? 2 : 4));
+    if (flags & 4) stored->zeros = parameters_.take(static_cast<u64>(scales) * 2);
+    if (!parameters_.ok()) return cut(stored->encoding);
+    Values codes = stored->values;
+    codes.bits = 8;
+    codes.kind = Values::integer;
+    return nest(stored, codes, payload_bytes, path);
+  }
+
+  Status sparse(StoredValues* stored, u64 payload_bytes, u32 path) {
+    WHIT_RETURN_IF_ERROR(needs_whole_bytes(*stored));
+    const u64 count = parameters_.number<u32>(), gaps = parameters_.number<u32>();
+    const u64 gap_bytes = parameters_.number<u32>();
+    stored->escape = parameters_.number<u8>();
+    stored->base = parameters_.take(static_cast<u64>(stored->values.bits) / 8);
+    if (!parameters_.ok()) return cut(stored->encoding);
+    const auto elements = static_cast<u64>(stored->values.elements);
+    if (stored->escape < 1 || count > gaps || count > elements || gaps - count > elements)
+      return error(Code::format, "%llu gaps of at most %d before %llu of %llu values",
+                   static_cast<unsigned long long>(gaps), stored->escape, static_cast<unsigned long long>(count),
+                   ull(stored->values.elements));
+    if (gap_bytes > payload_bytes) return error(Code::format, "the gaps have more bytes than the payload");
+    if (elements > 0 && payload_bytes < (elements - 1) / kMaxExpansion + 1)
+      return error(Code::format, "%llu sparse values in %llu bytes; a byte may hold at most %llu",
+                   ull(stored->values.elements), static_cast<unsigned long long>(payload_bytes), ull(kMaxExpansion));
+    Values list = {static_cast<s64>(gaps), 8, Values::integer, static_cast<s64>(gaps), static_cast<s64>(gaps)};
+    WHIT_RETURN_IF_ERROR(nest(stored, list, gap_bytes, path));
+    list = {static_cast<s64>(count), stored->values.bits, stored->values.kind, static_cast<s64>(count),
+            static_cast<s64>(count)};
+    return nest(stored, list, payload_bytes - gap_bytes, path);
+  }
+
+  Status nest(StoredValues* stored, const Values& values, u64 payload_bytes, u32 path) {
+    const auto encoding = static_cast<Encoding>(parameters_.number<u8>());
+    if (!parameters_.ok()) return cut(stored->encoding);
+    Result<StoredValues> nested = parse(encoding, values, payload_bytes, path);
+    if (!nested.ok()) return nested.status();
+    stored->nested.push_back(std::move(*nested));
+    return {};
+  }
+
+  ByteReader& parameters_;
+  Bytes payload_;
+};
 
 }  // namespace
 
@@ -31,19 +184,13 @@ const char* encoding_name(Encoding encoding) {
   return index < std::size(kNames) ? kNames[index] : "unknown";
 }
 
-Status check_encoding(Encoding encoding, std::span<const std::byte> parameters, u64 payload_bytes, s64 elements,
-                      int element_bits) {
-  switch (encoding) {
-    case Encoding::dense: return check_dense(parameters, payload_bytes, elements, element_bits);
-    default: return unsupported(encoding);
-  }
-}
-
-Status decode(Encoding encoding, std::span<const std::byte> parameters, std::span<const std::byte> payload,
-              s64 elements, int element_bits, std::span<std::byte> out) {
-  WHIT_RETURN_IF_ERROR(check_encoding(encoding, parameters, payload.size(), elements, element_bits));
-  if (!payload.empty()) std::memcpy(out.data(), payload.data(), payload.size());
-  return {};
+Result<StoredValues> parse_encoding(Encoding encoding, Bytes parameters, Bytes payload, const Values& values) {
+  ByteReader reader(parameters);
+  Result<StoredValues> stored = Parser(&reader, payload).parse(encoding, values, payload.size(), 0);
+  if (stored.ok() && !reader.left().empty())
+    return error(Code::format, "%zu bytes follow the parameters of encoding %s", reader.left().size(),
+                 encoding_name(encoding));
+  return stored;
 }
 
 }  // namespace whit

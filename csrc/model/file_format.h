@@ -13,6 +13,8 @@ inline constexpr std::size_t kHeaderBytes = 32;
 inline constexpr std::size_t kHeaderCrcAt = 24;
 inline constexpr std::size_t kSectionEntryBytes = 32;
 inline constexpr u32 kSectionOptional = 1;  ///< flag: readers that do not know the section may ignore it
+inline constexpr u32 kSectionCoded = 2;     ///< flag: the contents are stored as coded bytes
+inline constexpr u64 kMaxSectionExpansion = 256;
 
 /// A section's type as it reads in a little-endian file.
 constexpr u32 fourcc(const char (&text)[5]) {

@@ -1,6 +1,7 @@
 #pragma once
 // The steps of read_model_file(), in their order. Each checks what docs/FORMAT.md demands of its part.
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -12,6 +13,7 @@ namespace whit::reader {
 struct Section {
   u64 offset = 0;  ///< in the file
   std::span<const std::byte> bytes;
+  std::shared_ptr<const std::vector<std::byte>> decoded;  ///< what `bytes` are, if the file has them coded
   Cursor cursor() const { return Cursor(bytes, offset); }
 };
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/crc32c.h"
+#include "codec/coders.h"
 #include "model/file_format.h"
 #include "model/reader.h"
 
@@ -154,7 +155,7 @@ Section* known_section(u32 type, Layout* layout) {
 Status check_entry(Bytes file, const Entry& entry, u64 end_before, Section* out) {
   const std::string name = type_name(entry.type);
   if (!is_type(entry.type)) return error(Code::format, "section type '%s' is not four letters or digits", name.c_str());
-  if (entry.flags & ~kSectionOptional)
+  if (entry.flags & ~(kSectionOptional | kSectionCoded))
     return error(Code::format, "section %s has unknown flags %08x", name.c_str(), entry.flags);
   if (entry.reserved != 0) return error(Code::format, "section %s: the reserved field is not 0", name.c_str());
   const u64 start = align(end_before);
@@ -172,7 +173,24 @@ Status check_entry(Bytes file, const Entry& entry, u64 end_before, Section* out)
   if (crc != entry.crc)
     return error(Code::format, "section %s (at offset %llu) is damaged: its checksum is %08x, not %08x; copy it again",
                  name.c_str(), static_cast<unsigned long long>(start), crc, entry.crc);
-  *out = {start, bytes};
+  *out = {start, bytes, nullptr};
+  return {};
+}
+
+/// A section that is stored as u32 size, and that many bytes coded.
+Status decode_section(Section* section) {
+  Cursor cursor = section->cursor();
+  const u64 size = cursor.number<u32>("size of a coded section");
+  if (!cursor.ok()) return error(Code::format, "it is coded, but has no size");
+  const auto coded = section->bytes.subspan(sizeof(u32));
+  if (size > kMaxSectionExpansion * coded.size())
+    return error(Code::format, "%llu bytes in %zu coded ones; a byte may hold at most %llu",
+                 static_cast<unsigned long long>(size), coded.size(),
+                 static_cast<unsigned long long>(kMaxSectionExpansion));
+  auto decoded = std::make_shared<std::vector<std::byte>>(static_cast<std::size_t>(size));
+  WHIT_RETURN_IF_ERROR(codec::decode_bytes(coded, *decoded));
+  section->bytes = *decoded;
+  section->decoded = std::move(decoded);
   return {};
 }
 
@@ -207,9 +225,15 @@ Result<Layout> read_layout(Bytes file) {
     end = section.offset + section.bytes.size();
 
     if (Section* known = known_section(entry.type, &layout)) {
-      if (entry.flags != 0)
+      if (entry.flags & kSectionOptional)
         return at_offset(position, error(Code::format, "section %s cannot be optional", type_name(entry.type).c_str()));
       *known = section;
+      if (!(entry.flags & kSectionCoded)) continue;
+      if (entry.type == kData) return at_offset(position, error(Code::format, "section DATA cannot be coded"));
+      if (const Status status = decode_section(known); !status.ok())
+        return at_offset(section.offset, status.in("section " + type_name(entry.type)));
+    } else if (entry.flags & kSectionCoded) {
+      return at_offset(position, error(Code::format, "section %s cannot be coded", type_name(entry.type).c_str()));
     } else if (!(entry.flags & kSectionOptional)) {
       return at_offset(position,
                        error(Code::unsupported, "section %s needs a newer version of whit (the file is %d.%d)",

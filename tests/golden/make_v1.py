@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from whit.format import write
-from whit.ir import Graph, Node, Quantization, Tensor
+from whit.ir import Graph, LinearCodes, Node, Quantization, Tensor
 
 FOLDER = Path(__file__).parent / "v1"
 
@@ -180,19 +180,81 @@ def pictures() -> Graph:
     )
 
 
+def encodings() -> Graph:
+    """What format 1.2 added: constants that want each of its encodings, wrapped in each other."""
+    count = np.arange(96, dtype=np.int64)
+    mixed = (count * 2654435761 % 2**32 >> 20).astype(np.int64)  # 0 to 4095, without an order
+    few = (mixed % 7).astype(np.int8)
+    rare = np.where(mixed % 11 == 0, few + 1, 0)
+    many = np.arange(2000, dtype=np.int64) * 2654435761 % 2**32 >> 12
+    f32 = np.float32
+    codes = {
+        "tensor": LinearCodes((few - 3).reshape(8, 12), np.array([0.1], f32), np.zeros(1, np.int32)),
+        "channel": LinearCodes(
+            few.astype(np.uint8).reshape(4, 24), np.array([0.5, 0.25, 2, 1], f32), np.array([3, 2, 1, 300], np.int32)
+        ),
+        "group": LinearCodes(
+            (few * 5).reshape(4, 24), np.linspace(0.1, 0.7, 12, dtype=f32).reshape(4, 3), np.zeros((4, 3), np.int32), 10
+        ),
+        "gaps": LinearCodes(
+            np.where(mixed % 13 == 0, few, 0).astype(np.int8).reshape(2, 48),
+            np.array([3e-3], f32),
+            np.zeros(1, np.int32),
+        ),
+    }
+    constants = {
+        "small": (few - 3).reshape(4, 3, 2, 4),
+        "weights": ((mixed % 61 - 30) * (mixed // 64 % 3 - 1)).astype(np.int8).reshape(4, 3, 2, 4),
+        "bytes": (few.astype(np.uint8) * 9 + 120).reshape(8, 12),
+        "biases": (mixed[:12] * 5 - 9000).astype("<i4"),
+        "shorts": (mixed[:24] - 2000).astype("<i2"),
+        "halves": (few[:40] / 8 + 1).astype("<f2"),
+        "reals": (mixed / 1000 - 2).astype("<f4").reshape(8, 12),
+        "levels": np.array([-1.5, 0.25, 0.0, 3.0, 1e-3, 2.0, -7.0], "<f4")[few].reshape(12, 8),
+        "gappy": (rare / 7).astype("<f4").reshape(8, 12),
+        "pruned": np.where(mixed % 17 == 0, mixed / 999, 0).astype("<f4"),
+        "zeros": np.zeros(300, "<f4"),
+        "uneven": np.minimum.reduce([many % 41, many // 41 % 41, many // 1681 % 41]).astype(np.int8).reshape(40, 50),
+        "two": np.where(many % 20 < 9, 1, np.where(many % 20 < 18, 2, -60)).astype(np.int8).reshape(20, 100),
+        "again": (few - 3).reshape(4, 3, 2, 4),
+    }
+    constants |= {name: code.dequantize() for name, code in codes.items()}
+    tensors, nodes = [], []
+    for name, data in constants.items():
+        dtype = {"i1": "s8", "u1": "u8", "i4": "s32", "i2": "s16", "f2": "f16", "f4": "f32"}[data.dtype.str[1:]]
+        perm = list(range(data.ndim))
+        tensors += [
+            Tensor(name, dtype, data.shape, data=data, codes=codes.get(name)),
+            Tensor(f"{name}_", dtype, data.shape),
+        ]
+        nodes.append(Node("transpose", "", [name], [f"{name}_"], {"perm": perm}))
+    return graph_of("", tensors, nodes, [], [f"{name}_" for name in constants])
+
+
 MODELS = {
     "minimal": minimal,
     "quantized": quantized,
     "attributes": attributes,
     "constants": constants,
     "pictures": pictures,
+    "encodings": encodings,
 }
+
+#: The files: which model, and the level that it is written at.
+FILES = {name: (name, "dense") for name in MODELS if name != "encodings"} | {
+    f"encodings_{level}": ("encodings", level) for level in ("packed", "coded", "archive")
+}
+
+
+def file_of(name: str) -> bytes:
+    model, level = FILES[name]
+    return write(MODELS[model](), level)
 
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    for name, make in MODELS.items():
-        (FOLDER / f"{name}.whit").write_bytes(write(make()))
+    for name in FILES:
+        (FOLDER / f"{name}.whit").write_bytes(file_of(name))
 
 
 if __name__ == "__main__":

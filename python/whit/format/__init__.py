@@ -1,5 +1,5 @@
 """The .whit file: writing it. docs/FORMAT.md specifies it; csrc/model reads it."""
 
-from whit.format.writer import save, write
+from whit.format.writer import save, store, write
 
-__all__ = ["save", "write"]
+__all__ = ["save", "store", "write"]

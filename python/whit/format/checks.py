@@ -11,6 +11,7 @@ import numpy as np
 from whit.dtypes import NUMPY_DTYPES
 from whit.errors import InvalidArgumentError
 from whit.format import schema
+from whit.format.encodings import check_codes
 from whit.ir import Graph, Node, Tensor
 
 __all__ = ["check_graph", "encode_metadata", "encode_text", "quantization_arrays"]
@@ -125,6 +126,9 @@ def _check_tensor(tensor: Tensor) -> None:
             raise fail(
                 f"it is declared {tensor.dtype} {tensor.shape}, but its data is {tensor.data.dtype} {tensor.data.shape}"
             )
+    problem = check_codes(tensor)
+    if problem:
+        raise fail(problem)
     if tensor.quantization is not None:
         problem = _quantization_problem(tensor)
         if problem:

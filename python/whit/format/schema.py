@@ -8,13 +8,22 @@ from dataclasses import dataclass
 from whit.dtypes import DTYPES
 
 __all__ = [
+    "ADAPTIVE",
+    "ADAPTIVE_CONTINUED",
     "ALIGNMENT",
     "ATTRIBUTE_TYPES",
+    "BIT_PACKED",
+    "BLOCKS",
+    "CODED",
+    "CODED_VERSION",
     "DENSE",
     "DTYPE_NUMBERS",
+    "ENTROPY_CODED",
     "HEADER",
+    "LINEAR",
     "MAGIC",
     "MAX_ELEMENTS",
+    "MAX_EXPANSION",
     "MAX_JSON_DEPTH",
     "MAX_JSON_NUMBER",
     "MAX_LIST",
@@ -25,7 +34,10 @@ __all__ = [
     "MAX_TENSORS",
     "MAX_TEXT_BYTES",
     "MINOR_VERSIONS",
+    "PALETTE",
+    "PAYLOAD",
     "SECTION",
+    "SPARSE",
     "STORED",
     "VERSION",
     "ZERO_POINT_RANGES",
@@ -44,10 +56,19 @@ ALIGNMENT = 64
 HEADER = struct.Struct("<8sHHIQII")
 #: type, flags, offset, bytes, CRC-32C, reserved.
 SECTION = struct.Struct("<4sIQQII")
-#: tensor, encoding, parameter bytes (none), offset in DATA, bytes.
-STORED = struct.Struct("<IHIQQ")
+#: tensor, encoding, parameter bytes; after the parameters: offset in DATA, bytes.
+STORED = struct.Struct("<IHI")
+PAYLOAD = struct.Struct("<QQ")
 
-DENSE = 0
+DENSE, BIT_PACKED, PALETTE, ENTROPY_CODED, LINEAR, SPARSE = 0, 1, 2, 5, 6, 7
+#: Coders of ENTROPY_CODED.
+BLOCKS, ADAPTIVE, ADAPTIVE_CONTINUED = 0, 1, 2
+#: Values that a coded byte may stand for.
+MAX_EXPANSION = 256
+#: The minor version that defined encodings and coded sections.
+CODED_VERSION = 2
+#: Flag of a section.
+CODED = 2
 DTYPE_NUMBERS = {name: number for number, name in enumerate(DTYPES)}
 ATTRIBUTE_TYPES = {"int": 0, "float": 1, "string": 2, "ints": 3, "floats": 4}
 #: Lowest and highest zero point of the dtypes that can be quantised.

@@ -5,48 +5,69 @@ from __future__ import annotations
 import os
 import secrets
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from whit.errors import InvalidArgumentError
 from whit.format import schema
 from whit.format.checks import check_graph, encode_metadata, encode_text, quantization_arrays
+from whit.format.encodings import Encoder, Stored
 from whit.ir import Attribute, Graph, Node, Tensor
 
-__all__ = ["save", "write"]
+__all__ = ["save", "store", "write"]
 
 
-def write(graph: Graph) -> bytes:
+def write(graph: Graph, level: str = "dense") -> bytes:
     """Returns `graph` as the bytes of a .whit file.
 
     Tensors that no node, input or output of the graph names are left out. Constants with the same bytes are stored
     once.
 
+    Args:
+        graph: what to write.
+        level: how much to do for a small file. Whatever it is, the file says the same to the bit.
+            "dense": constants are used where they are in the file. "packed": few bits for values that need few, tables
+            of those that are few, gaps instead of zeros. "coded": these with entropy coding, decoded at some hundred
+            megabytes a second. "archive": the smallest, a hundred times slower to load.
+
     Raises:
-        InvalidArgumentError: the graph is not one that a reader accepts; the message names the node or tensor.
+        InvalidArgumentError: the graph is not one that a reader accepts, and the message names the node or tensor; or
+            there is no such level.
     """
+    encoder = Encoder(level)
     operators = schema.operators()
     tensors = check_graph(graph, operators)
     index = {tensor.name: i for i, tensor in enumerate(tensors)}
-    stored, data = _stored_tensors(tensors)
+    stored, data, has_encodings = _stored_tensors(tensors, encoder)
     sections = [
-        (b"GRPH", _graph(graph, tensors, index, operators)),
-        (b"META", encode_metadata(graph.metadata)),
-        (b"TENS", stored),
-        (b"DATA", data),
+        _section(b"GRPH", _graph(graph, tensors, index, operators), level),
+        _section(b"META", encode_metadata(graph.metadata), level),
+        _section(b"TENS", stored, level),
+        (b"DATA", 0, data),
     ]
-    return _assemble(sections, _minor_version(graph))
+    is_coded = has_encodings or any(flags for _, flags, _ in sections)
+    return _assemble(sections, max(_minor_version(graph), schema.CODED_VERSION if is_coded else 0))
 
 
-def save(graph: Graph, path: str | os.PathLike[str]) -> None:
+def save(graph: Graph, path: str | os.PathLike[str], level: str = "dense") -> None:
     """Writes `graph` to a .whit file. The file appears complete or not at all; an existing one is replaced.
+
+    Args:
+        graph: what to write.
+        path: where.
+        level: as in `write`.
 
     Raises:
         InvalidArgumentError: the graph cannot be written (see `write`), `path` is a directory, or its folder is
             missing.
         OSError: the operating system refused (no permission, disk full, ...).
     """
+    store(write(graph, level), path)
+
+
+def store(content: bytes, path: str | os.PathLike[str]) -> None:
+    """Writes the bytes of a .whit file; as `save` does it, with its errors."""
     target = os.path.realpath(os.fspath(path))  # a symbolic link stays one
     folder, name = os.path.split(target)
     if os.path.isdir(target):
@@ -55,7 +76,7 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
         )
     if not name or not os.path.isdir(folder):
         raise InvalidArgumentError(f"cannot write {os.fspath(path)!r}: the folder {folder!r} does not exist")
-    _replace(target, folder, write(graph))
+    _replace(target, folder, content)
 
 
 def _replace(target: str, folder: str, content: bytes) -> None:
@@ -87,15 +108,26 @@ def _minor_version(graph: Graph) -> int:
     return max(needed)
 
 
-def _assemble(sections: Sequence[tuple[bytes, bytes]], minor: int) -> bytes:
+def _section(kind: bytes, content: bytes, level: str) -> tuple[bytes, int, bytes]:
+    """Its type, flags and bytes: coded if the level asks for it and that is smaller."""
+    from whit import _core
+
+    if level == "archive":
+        coded = struct.pack("<I", len(content)) + _core.encode_bytes(content)
+        if len(coded) < len(content) <= schema.MAX_EXPANSION * (len(coded) - 4):
+            return kind, schema.CODED, coded
+    return kind, 0, content
+
+
+def _assemble(sections: Sequence[tuple[bytes, int, bytes]], minor: int) -> bytes:
     from whit import _core
 
     end = schema.HEADER.size + len(sections) * schema.SECTION.size
     table = b""
     body: list[bytes] = []
-    for kind, content in sections:
+    for kind, flags, content in sections:
         start = schema.align(end)
-        table += schema.SECTION.pack(kind, 0, start, len(content), _core.crc32c(content), 0)
+        table += schema.SECTION.pack(kind, flags, start, len(content), _core.crc32c(content), 0)
         body += [bytes(start - end), content]
         end = start + len(content)
     major = schema.VERSION[0]
@@ -105,22 +137,34 @@ def _assemble(sections: Sequence[tuple[bytes, bytes]], minor: int) -> bytes:
     return b"".join([header, table, *body])
 
 
-def _stored_tensors(tensors: Iterable[Tensor]) -> tuple[bytes, bytes]:
-    """The sections TENS and DATA."""
+def _stored_tensors(tensors: Sequence[Tensor], encoder: Encoder) -> tuple[bytes, bytes, bool]:
+    """The sections TENS and DATA, and whether there is anything but dense values."""
     entries: list[bytes] = []
     data = bytearray()
-    places: dict[bytes, int] = {}
+    known: dict[object, tuple[Stored, int]] = {}
     for index, tensor in enumerate(tensors):
         if tensor.data is None:
             continue
-        payload = _little_endian(tensor.data)
-        offset = places.get(payload)
-        if offset is None:
-            data += bytes(schema.align(len(data)) - len(data))
-            offset = places[payload] = len(data) if payload else 0
-            data += payload
-        entries.append(schema.STORED.pack(index, schema.DENSE, 0, offset, len(payload)))
-    return struct.pack("<I", len(entries)) + b"".join(entries), bytes(data)
+        # Dense values are shared whatever they are, others by tensors of one kind.
+        key: object = _little_endian(tensor.data)
+        if encoder.level != "dense":
+            key = (key, tensor.dtype, tensor.shape)
+        found = known.get(key)
+        if found is None:
+            stored = encoder.store(tensor)
+            if stored.encoding == schema.DENSE:
+                data += bytes(schema.align(len(data)) - len(data)) if stored.payload else b""
+            found = known[key] = stored, len(data) if stored.payload else 0
+            data += stored.payload
+        stored, offset = found
+        entries += [
+            schema.STORED.pack(index, stored.encoding, len(stored.parameters)),
+            stored.parameters,
+            schema.PAYLOAD.pack(offset, len(stored.payload)),
+        ]
+    has_encodings = any(stored.encoding != schema.DENSE for stored, _ in known.values())
+    count = sum(tensor.data is not None for tensor in tensors)
+    return struct.pack("<I", count) + b"".join(entries), bytes(data), has_encodings
 
 
 def _little_endian(array: np.ndarray) -> bytes:

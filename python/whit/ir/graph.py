@@ -52,56 +52,12 @@ class LinearCodes:
         rows = self.codes.reshape(len(self.codes) if self.scale.size > 1 else 1, -1)
         scale, zero_point = (each.reshape(len(each), -1) for each in (self.scale, self.zero_point))
         if self.group:
-            scale, zero_point = (np.repeat(each, self.group, axis=1)[:, : rows.shape[1]] for each in (scale, zero_point))
+            scale, zero_point = (
+                np.repeat(each, self.group, axis=1)[:, : rows.shape[1]] for each in (scale, zero_point)
+            )
         steps = (rows.astype(np.int32) - zero_point).astype(np.float32)
         result: np.ndarray = (steps * scale.astype(np.float32)).reshape(self.codes.shape)
         return result
-
-
-@dataclass(eq=False)
-class LinearCodes:
-    """How the data of an f32 constant came about: (code - zero_point) * scale, one multiplication in f32.
-
-    The writer stores the codes instead of the data. Whoever changes the data drops them (`Tensor.codes = None`).
-
-    Attributes:
-        codes: s8 or u8, of the tensor's shape.
-        scale: f32 or f16: one; one for each index of the first axis; or, with `group`, [n, m]: one for each `group`
-            consecutive values of each of the n indices of the first axis, the last group perhaps shorter.
-        zero_point: as many integers as scales, or one for all; within s16.
-        group: values that share a scale; None: as many as `scale` says.
-    """
-
-    codes: np.ndarray
-    scale: np.ndarray
-    zero_point: np.ndarray
-    group: int | None = None
-
-    def values(self) -> np.ndarray:
-        """The data, f32. A ValueError says what does not fit."""
-        if self.codes.dtype not in (np.int8, np.uint8):
-            raise ValueError(f"linear codes are s8 or u8; got {self.codes.dtype}")
-        scale, zero_point = np.ravel(self.scale), np.ravel(self.zero_point)
-        if scale.dtype not in (np.float32, np.float16) or not np.isfinite(scale).all():
-            raise ValueError("scales of linear codes are finite, f32 or f16")
-        if zero_point.dtype.kind not in "iu" or zero_point.size not in (1, scale.size):
-            raise ValueError("linear codes have one zero point, or as many as scales, all integers")
-        if np.abs(zero_point.astype(np.int64)).max() > 32767:
-            raise ValueError("zero points of linear codes are within s16")
-        channels = self.codes.shape[0] if self.codes.ndim else 1
-        plane = self.codes.size // max(channels, 1)
-        group = self.group if self.group is not None else plane
-        per_channel = -(-plane // group) if group > 0 else 0
-        places = np.arange(plane) // max(group, 1)
-        if self.group is None and scale.size == 1:
-            which = np.zeros((channels, plane), np.int64)
-        elif not 0 < group <= plane or scale.size != channels * per_channel:
-            raise ValueError(f"{scale.size} scales for linear codes of shape {self.codes.shape}, group {self.group}")
-        else:
-            which = np.arange(channels)[:, None] * per_channel + places
-        flat = self.codes.reshape(channels, plane).astype(np.int32)
-        zero = np.broadcast_to(zero_point, scale.shape).astype(np.int32)[which]
-        return ((flat - zero).astype(np.float32) * scale.astype(np.float32)[which]).reshape(self.codes.shape)
 
 
 @dataclass(eq=False)

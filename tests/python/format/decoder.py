@@ -1,7 +1,8 @@
 """A second reader of .whit files, in plain Python, laid out like docs/FORMAT.md and independent of the package.
 
 It follows the document to the letter, including every rule about files to reject, and takes the operators from the
-document's table. It is slow and keeps everything in memory: it exists to check the document and the C++ reader.
+document's table. It is slow and keeps everything in memory: it exists to check the document and the C++ reader. The
+encodings of tensors are in decoder_values.py, the entropy coders in decoder_coders.py.
 """
 
 from __future__ import annotations
@@ -13,24 +14,14 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from decoder_coders import Chain, Rejected, Unsupported, decode_bytes, require
+from decoder_values import Values, decode_values
+
 DOCUMENT = Path(__file__).parents[3] / "docs" / "FORMAT.md"
-
-
-class Rejected(Exception):
-    """The file breaks a rule."""
 
 
 class UnknownVersion(Rejected):
     """Another major version."""
-
-
-class Unsupported(Rejected):
-    """A file of a later minor version."""
-
-
-def require(condition: bool, problem: str) -> None:
-    if not condition:
-        raise Rejected(problem)
 
 
 # --- CRC-32C ---
@@ -80,6 +71,12 @@ class Cursor:
     def numbers(self, format: str, count: int, name: str) -> list:
         require(count * struct.calcsize(format) <= len(self.data) - self.at, "the section is too short")
         return [self.number(format, name) for _ in range(count)]
+
+    def parameters(self) -> bytes:
+        """As fields of one byte each, for the tests."""
+        count = self.number("I", "parameter bytes")
+        self.fields += [Field("parameter", self.base + self.at + i, "B") for i in range(min(count, 64))]
+        return self.take(count)
 
     def text(self, name: str) -> str:
         length = self.number("H", name + " length")
@@ -142,7 +139,7 @@ def read_sections(file: bytes, fields: list[Field]) -> tuple[tuple[int, int], di
         offset, size = table.number("Q", "section offset"), table.number("Q", "section bytes")
         crc, reserved = table.number("I", "section crc"), table.number("I", "section reserved")
         require(re.fullmatch(rb"[A-Za-z0-9_]{4}", kind) is not None, "section type")
-        require(flags in (0, 1), "section flags")
+        require(flags < 4, "section flags")
         require(reserved == 0, "reserved field")
         require(offset == align(end), "section offset")
         require(offset + size <= len(file), "section size")
@@ -153,13 +150,22 @@ def read_sections(file: bytes, fields: list[Field]) -> tuple[tuple[int, int], di
         seen.add(kind)
         end = offset + size
         if kind in (b"GRPH", b"META", b"TENS", b"DATA"):
-            require(flags == 0, "a required section marked optional")
-            sections[kind] = Section(offset, data)
+            require(flags in (0, 2), "a required section marked optional")
+            require(flags == 0 or kind != b"DATA", "DATA is coded")
+            sections[kind] = Section(offset, data if flags == 0 else decode_section(data, offset, fields))
+        elif flags & 2:
+            raise Rejected("another section is coded")
         elif flags == 0:
             raise Unsupported(f"section {kind!r}")
     require(len(sections) == 4, "a section is missing")
     require(end == len(file), "bytes after the last section")
     return (major, minor), sections
+
+
+def decode_section(data: bytes, offset: int, fields: list[Field]) -> bytes:
+    size = Cursor(data, offset, fields).number("I", "decoded bytes")
+    require(size <= 256 * (len(data) - 4), "a coded section is too large")
+    return decode_bytes(data[4:], size)
 
 
 # --- GRPH ---
@@ -343,34 +349,46 @@ def read_tensors(section: Section, data: Section, tensors: list[Tensor], fields:
     cursor = Cursor(section.data, section.offset, fields)
     last = -1
     end = 0
-    known = set()
+    known: dict[tuple[int, int], tuple[object, bytes]] = {}
+    chain = Chain()
     for _ in range(cursor.count(2**18, "stored tensor count")):
         index = cursor.number("I", "stored tensor")
         encoding = cursor.number("H", "encoding")
-        parameters = cursor.take(cursor.number("I", "parameter bytes"))
+        parameters = cursor.parameters()
         offset, size = cursor.number("Q", "payload offset"), cursor.number("Q", "payload bytes")
         require(last < index < len(tensors), "order of stored tensors")
         last = index
         tensor = tensors[index]
         require(all(isinstance(dim, int) for dim in tensor.shape), "a stored tensor of unknown size")
-        if encoding != 0:
-            raise Unsupported(f"encoding {encoding}")
-        require(parameters == b"", "dense has no parameters")
-        bits = BITS[DTYPES.index(tensor.dtype)]
-        elements = math.prod(tensor.shape)
-        require(size == (elements * bits + 7) // 8, "payload size")
-        if size == 0:
+        values = values_of(tensor)
+        is_dense = encoding == 0
+        require(is_dense or values.elements > 0, "no values, but not dense")
+        kind = is_dense or (encoding, parameters, tensor.dtype, tensor.shape)
+        is_shared = size > 0 and (offset, size) in known
+        if is_shared:
+            require(known[offset, size][0] == kind, "a payload of two kinds")
+        elif size == 0:
             require(offset == 0, "offset of an empty payload")
-        elif (offset, size) not in known:
-            require(offset == align(end), "payload offset")
+        else:
+            require(offset == (align(end) if is_dense else end), "payload offset")
             require(offset + size <= len(data.data), "payload beyond DATA")
             require(not any(data.data[end:offset]), "padding")
             end = offset + size
-            known.add((offset, size))
-        tensor.values = data.data[offset : offset + size]
-        check_unused_bits(tensor, elements, bits)
+        if is_shared and not is_dense:
+            tensor.values = known[offset, size][1]
+        else:
+            tensor.values = decode_values(encoding, parameters, data.data[offset : offset + size], values, chain)
+        known[offset, size] = kind, tensor.values
+        check_unused_bits(tensor, values.elements, values.bits)
     cursor.finish()
     require(end == len(data.data), "bytes after the last payload")
+
+
+def values_of(tensor: Tensor) -> Values:
+    shape = [int(size) for size in tensor.shape]
+    row = next((size for size in reversed(shape) if size != 1), 1)
+    bits = BITS[DTYPES.index(tensor.dtype)]
+    return Values(math.prod(shape), bits, tensor.dtype in ("f32", "f16"), row, math.prod(shape[1:]))
 
 
 def check_unused_bits(tensor: Tensor, elements: int, bits: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from support import GOLDEN, GOLDEN_FILES, make_v1, rebuilt, with_checksums
 import whit
 import whit._core
 from whit.errors import FormatError, InvalidArgumentError, UnsupportedOperatorError, VersionError, WhitError
-from whit.format import write
-from whit.ir import Node, Tensor
+from whit.format import encodings, write, writer
+from whit.ir import Graph, Node, Tensor
 
 MINIMAL = write(make_v1.minimal())
+#: Without those whose sections the decoder takes seconds for.
+PLAIN_FILES = [path for path in GOLDEN_FILES if "archive" not in path.stem]
 
 
 def read(file: bytes) -> str:
@@ -90,11 +93,13 @@ def test_appended_bytes() -> None:
         whit._core.Model(with_checksums(MINIMAL[:16] + struct.pack("<Q", len(MINIMAL) + 64) + MINIMAL[24:] + bytes(64)))
 
 
-@pytest.mark.parametrize("path", GOLDEN_FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PLAIN_FILES, ids=lambda path: path.stem)
 def test_absurd_numbers_with_right_checksums(path: Path) -> None:
     file = path.read_bytes()
     refused = 0
     for field in decoder.decode(file).fields:
+        if "encodings" in path.stem and not re.search("encoding|parameter|payload|stored", field.name):
+            continue  # the other files have them
         size = struct.calcsize(field.format)
         old = int.from_bytes(file[field.offset : field.offset + size], "little")
         top = 1 << 8 * size
@@ -108,13 +113,13 @@ def test_absurd_numbers_with_right_checksums(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [b"GRPH", b"META", b"TENS", b"DATA"])
 def test_cut_and_grown_sections_with_right_checksums(kind: bytes) -> None:
-    for path in GOLDEN_FILES:
+    for path in PLAIN_FILES:
         file = path.read_bytes()
         table = {file[32 + 32 * i : 36 + 32 * i]: struct.unpack_from("<QQ", file, 40 + 32 * i) for i in range(4)}
         offset, size = table[kind]
         content = file[offset : offset + size]
         assert read(rebuilt(file, {})) == "ok"
-        for length in range(size):
+        for length in range(0, size, 1 if "encodings" not in path.stem else 1 + size // 100):
             assert_same_verdict(rebuilt(file, {kind: content[:length]}), (path, length))
             assert read(rebuilt(file, {kind: content[:length]})) == "format"
         if kind != b"META":
@@ -143,7 +148,7 @@ def test_extension_sections() -> None:
 def test_unknown_encoding_is_named() -> None:
     fields = decoder.decode(MINIMAL).fields
     field = next(field for field in fields if field.name == "encoding")
-    for number, name in ((2, "palette"), (5, "entropy_coded"), (999, "unknown")):
+    for number, name in ((3, "csr"), (4, "bitmap"), (999, "unknown")):
         file = MINIMAL[: field.offset] + struct.pack("<H", number) + MINIMAL[field.offset + 2 :]
         with pytest.raises(UnsupportedOperatorError, match=rf"'c': encoding {number} \({name}\)"):
             whit._core.Model(with_checksums(file))
@@ -240,6 +245,201 @@ def test_file_and_bytes_say_the_same(tmp_path: Path) -> None:
     path.write_bytes(MINIMAL)
     core = whit._core.Model
     assert core.from_file(str(path)).tensors() == core(MINIMAL).tensors()
+
+
+def read_and_decode(file: bytes, what: object) -> str:
+    assert_same_verdict(file, what)
+    return read(file)
+
+
+@pytest.mark.parametrize("level", ["packed", "coded", "archive"])
+def test_changed_payloads_with_right_checksums(level: str) -> None:
+    """Whatever stands in DATA, both readers agree on it, to the bit."""
+    file = (GOLDEN / "v1" / f"encodings_{level}.whit").read_bytes()
+    if level == "archive":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(writer, "_section", lambda kind, content, level: (kind, 0, content))
+            patch.setattr(encodings.Encoder, "CHAIN", 1000)
+            file = write(small(make_v1.encodings()), level)
+    offset, size = struct.unpack_from("<QQ", file, 32 + 3 * 32 + 8)
+    data = file[offset : offset + size]
+    random = np.random.default_rng(5)
+    accepted = 0
+    for _ in range(150 if level != "archive" else 25):
+        changed = bytearray(data)
+        changed[random.integers(size)] ^= 1 << random.integers(8)
+        other = rebuilt(file, {b"DATA": bytes(changed)})
+        if read_and_decode(other, "payload") == "ok":
+            accepted += 1
+            model = whit._core.Model(other)
+            for tensor in decoder.decode(other).tensors:
+                assert tensor.values is None or tensor.values == model.constant(tensor.name)
+    assert accepted > (0 if level != "archive" else -1)
+
+
+def small(graph: Graph) -> Graph:
+    """Without the large constants."""
+    large = {name for name, tensor in graph.tensors.items() if tensor.data is not None and tensor.data.size > 100}
+    graph.nodes = [node for node in graph.nodes if node.inputs[0] not in large]
+    graph.outputs = [name for name in graph.outputs if name[:-1] not in large]
+    graph.prune()
+    return graph
+
+
+def test_coded_sections() -> None:
+    content = b'{"text":"' + b"abcdefgh" * 20 + b'"}'
+    coded = whit._core.encode_bytes(content)
+    assert len(coded) < 60
+    offset = 32 + 32 + 4  # flags of the second section
+
+    def file(stored: bytes, flags: int = 2) -> bytes:
+        data = bytearray(rebuilt(MINIMAL, {b"META": stored}))
+        struct.pack_into("<I", data, offset, flags)
+        return with_checksums(bytes(data))
+
+    size = struct.pack("<I", len(content))
+    assert read_and_decode(file(size + coded), "whole") == "ok"
+    assert whit._core.Model(file(size + coded)).metadata == content.decode()
+    assert read_and_decode(file(size + coded + b"\0"), "a zero more") == "format"
+    assert read_and_decode(file(size + coded[:-1]), "cut") == "format"
+    assert read_and_decode(file(b"\0\0\0"), "no size") == "format"
+    assert read_and_decode(file(struct.pack("<I", 2**32 - 1) + coded), "4 GB") == "format"
+    assert read_and_decode(file(struct.pack("<I", 256 * len(coded) + 1) + coded), "too large") == "format"
+    assert read_and_decode(file(size + coded, flags=3), "optional") == "format"
+    data_flags = bytearray(MINIMAL)
+    struct.pack_into("<I", data_flags, 32 + 3 * 32 + 4, 2)
+    assert read_and_decode(with_checksums(bytes(data_flags)), "DATA") == "format"
+    other = bytearray(rebuilt(MINIMAL, {b"SIGN": bytes(8)}, flags=3))
+    assert read_and_decode(bytes(other), "another section") == "format"
+
+
+def constant(elements: int, encoding: int, parameters: bytes, payload: bytes, dtype: str = "u8") -> bytes:
+    """A file with one constant `c`, stored as told."""
+    tensors = [Tensor("c", "u8", (elements,), data=np.zeros(elements, np.uint8)), Tensor("y", "u8", (elements,))]
+    file = bytearray(
+        write(make_v1.graph_of("", tensors, [Node("transpose", "", ["c"], ["y"], {"perm": [0]})], [], ["y"]))
+    )
+    for field in decoder.decode(bytes(file)).fields:
+        if field.name == "dtype":
+            file[field.offset] = decoder.DTYPES.index(dtype)
+    entry = struct.pack("<IIHI", 1, 0, encoding, len(parameters)) + parameters + struct.pack("<QQ", 0, len(payload))
+    return rebuilt(bytes(file), {b"TENS": entry, b"DATA": payload})
+
+
+HUFFMAN = bytes([1, 0, 1, 0x11]) + bytes([1, 0, 0, 0, 0, 0, 0b10])  # two symbols of one bit each
+RANS = bytes([2, 7, 7]) + bytes([0x0D, 0]) + bytes([0, 0, 1, 0]) * 8  # one symbol, 7
+GAPS = struct.pack("<III", 1, 2, 2)  # one value, two gaps in two bytes
+
+
+@pytest.mark.parametrize(
+    ("elements", "encoding", "parameters", "payload", "values"),
+    [
+        (3, 1, b"\x02\x05", b"\x36", b"\x07\x06\x08"),
+        (3, 1, b"\x02\x05", b"\x76", None),  # an unused bit
+        (3, 1, b"\x02\xff", b"\x36", b"\x01\x00\x02"),  # modulo 256
+        (3, 1, b"\x00\x05", b"", None),
+        (3, 1, b"\x08\x05", b"\1\2\3", None),
+        (3, 1, b"\x02", b"\x36", None),
+        (3, 1, b"\x02\x05\x00", b"\x36", None),
+        (3, 2, b"\x01\x0a\x14\x01\x01\x00", b"\x05", b"\x14\x0a\x14"),
+        (3, 2, b"\x01\x0a\x14\x01\x02\x00", b"\x11", b"\x14\x0a\x14"),
+        (3, 2, b"\x01\x0a\x14\x01\x02\x00", b"\x12", None),  # index 2 of 2
+        (3, 2, b"\x00\x0a\x02\x00\x0b\x00", b"\0\0\0", None),  # a palette of a palette
+        (3, 2, b"\x01\x0a", b"\0\0\0", None),
+        (3, 5, b"\x00", b"\x04\x00\1\2\3", b"\1\2\3"),
+        (3, 5, b"\x00", b"\x84\x00\x00\1\2\3", None),  # the size is not the shortest varint
+        (3, 5, b"\x00", b"\x04\x00\1\2\3\0", None),
+        (3, 5, b"\x00", b"\x04\x03\1\2\3", None),  # mode 3
+        (3, 5, b"\x00", b"\x04\x00\1\2", None),
+        (3, 5, b"\x03", b"\x04\x00\1\2\3", None),  # coder 3
+        (3, 5, b"\x02\x00", b"", None),  # continues none
+        (256, 5, b"\x01\x00", b"\x00", None),
+        (257, 5, b"\x01\x00", b"\xff", None),  # too many for a byte
+        (2, 5, b"\x00", bytes([37]) + RANS, b"\7\7"),
+        (9000, 5, b"\x00", bytes([37]) + RANS, b"\7" * 9000),
+        (9473, 5, b"\x00", bytes([37]) + RANS, b"\7" * 9473),
+        (10000, 5, b"\x00", bytes([37]) + RANS, None),
+        (10000, 5, b"\x00", bytes([37]) + RANS + b"\0\0", b"\7" * 10000),
+        (10000, 5, b"\x00", bytes([37]) + RANS + b"\0\1", None),
+        (9000, 5, b"\x00", bytes([38]) + RANS + b"\0", None),
+        (2, 5, b"\x00", bytes([37]) + RANS[:-1] + b"\1", None),  # another last state
+        (1, 5, b"\x00", bytes([12]) + HUFFMAN + b"\0", None),
+        (1, 5, b"\x00", bytes([11]) + HUFFMAN, None),  # a bit left, and streams that should be empty
+        (5, 7, GAPS + b"\x03\x09\x00\x00", b"\x03\x00\x05", b"\x09\x09\x09\x05\x09"),
+        (5, 7, GAPS + b"\x03\x09\x00\x00", b"\x03\x02\x05", None),  # beyond the end
+        (5, 7, GAPS + b"\x03\x09\x00\x00", b"\x00\x00\x05", None),  # two gaps that end, one value
+        (5, 7, GAPS + b"\x02\x09\x00\x00", b"\x03\x00\x05", None),  # longer than the longest
+        (5, 7, GAPS + b"\x00\x09\x00\x00", b"\x00\x00\x05", None),
+        (5, 7, GAPS + b"\x03\x09\x00\x07", b"\x03\x00\x05", None),  # sparse values of sparse values
+        (5, 7, struct.pack("<III", 2**32 - 1, 2**32 - 1, 2) + b"\x03\x09\x00\x00", b"\x03\x00\x05", None),
+        (1000, 7, GAPS + b"\xff\x09\x00\x00", b"\xff\x00\x05", None),  # too many for three bytes
+        (3, 6, b"\x00\x00\x00\x00\x80\x3f\x00", b"\1\2\3", None),  # u8 is not f32
+        (0, 1, b"\x02\x05", b"", None),  # what is empty is dense
+    ],
+)
+def test_encodings_by_hand(
+    elements: int, encoding: int, parameters: bytes, payload: bytes, values: bytes | None
+) -> None:
+    file = constant(elements, encoding, parameters, payload)
+    verdict = read_and_decode(file, (encoding, parameters, payload))
+    assert (verdict == "ok") == (values is not None)
+    if values is not None:
+        assert whit._core.Model(file).constant("c") == values
+
+
+@pytest.mark.parametrize(
+    ("parameters", "values"),
+    [
+        (b"\x00\x00" + struct.pack("<f", 0.1) + b"\x00", [0, 100, 200]),
+        (b"\x01\x00" + struct.pack("<f", -0.1) + b"\x00", [0, 100, -56]),
+        (b"\x04\x01" + struct.pack("<fffhhh", 0.1, 1e38, -0.0, -5, 90, 300) + b"\x00", None),
+        (b"\x02\x00" + struct.pack("<e", 6e-8) + b"\x00", [0, 100, 200]),
+        (b"\x00\x00" + struct.pack("<f", np.inf) + b"\x00", "refused"),
+        (b"\x00\x02" + struct.pack("<ff", 1, 1) + b"\x00", "refused"),  # groups longer than a plane
+        (b"\x08\x00" + struct.pack("<f", 1) + b"\x00", "refused"),
+        (b"\x00\x00" + struct.pack("<f", 1), "refused"),
+    ],
+)
+def test_linear_by_hand(parameters: bytes, values: object) -> None:
+    file = constant(3, 6, parameters, bytes([0, 100, 200]), dtype="f32")
+    assert (read_and_decode(file, parameters) == "ok") == (values != "refused")
+    if values == "refused":
+        return
+    model = whit._core.Model(file)
+    assert model.constant("c") == next(tensor.values for tensor in decoder.decode(file).tensors if tensor.name == "c")
+    if isinstance(values, list):
+        half = parameters[0] & 2
+        scale = np.frombuffer(parameters, np.float16 if half else np.float32, 1, 2).astype(np.float32)
+        assert model.constant("c") == (np.array(values, np.float32) * scale).tobytes()
+
+
+def test_payloads_that_are_not_dense_are_shared_by_tensors_of_a_kind_only() -> None:
+    file = (GOLDEN / "v1" / "encodings_packed.whit").read_bytes()
+    fields = decoder.decode(file).fields
+    places = [field.offset for field in fields if field.name in ("payload offset", "payload bytes")]
+    first, second = places[0:2], places[2:4]  # small, weights
+    changed = bytearray(file)
+    for source, target in zip(first, second, strict=True):
+        changed[target : target + 8] = file[source : source + 8]
+    assert read_and_decode(with_checksums(bytes(changed)), "shared") == "format"
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_entropy_coded_values_of_less_than_a_byte(bits: int) -> None:
+    dtype = {1: "b1", 2: "t2", 4: "s4"}[bits]
+    codes = (np.arange(50) ** 2 // 3) % (3 if bits == 2 else 2**bits)
+    codes = np.where(codes == 2, 3, codes) if bits == 2 else codes
+    packed = np.packbits(
+        ((codes[:, None] >> np.arange(bits)) & 1).astype(np.uint8).ravel(), bitorder="little"
+    ).tobytes()
+    for parameters, payload in (
+        (b"\0", whit._core.encode_values(packed, bits, False)),
+        (b"\1\0", whit._core.AdaptiveEncoder().encode(packed, bits, False, 8 * len(packed) // bits, 1, 0)),
+    ):
+        elements = len(packed) * 8 // bits
+        file = constant(elements, 5, parameters, payload, dtype)
+        assert read_and_decode(file, bits) == "ok"
+        assert whit._core.Model(file).constant("c") == packed
 
 
 def stored(dtype: str, elements: int, payload: bytes) -> bytes:
