@@ -22,12 +22,14 @@ except ImportError as _problem:
 
 from whit import kernels
 from whit.errors import (
+    BudgetError,
     CalibrationError,
     FileError,
     FormatError,
     InvalidArgumentError,
     RecipeError,
     ShapeError,
+    TrainingError,
     UnsupportedOperatorError,
     VersionError,
     WhitError,
@@ -36,9 +38,11 @@ from whit.model import Model, Session, TensorInfo, load
 from whit.version import __version__
 
 if TYPE_CHECKING:
+    from whit.ir import Graph
     from whit.report import Report
 
 __all__ = [
+    "BudgetError",
     "CalibrationError",
     "FileError",
     "FormatError",
@@ -48,11 +52,13 @@ __all__ = [
     "Session",
     "ShapeError",
     "TensorInfo",
+    "TrainingError",
     "UnsupportedOperatorError",
     "VersionError",
     "WhitError",
     "__version__",
     "compress",
+    "from_torch",
     "kernels",
     "load",
 ]
@@ -66,3 +72,13 @@ def compress(model: Any, out: Any = None, recipe: Any = "int8", data: Any = None
     from whit.compression import compress as run
 
     return run(model, out, recipe, data, **options)
+
+
+def from_torch(module: Any, example: Any) -> Graph:
+    """A torch module as a graph for `compress` and `whit.train`. Needs `pip install 'whit[compress,train]'`.
+
+    The arguments and the errors are those of `whit.train.from_torch`.
+    """
+    from whit.train import from_torch as run
+
+    return run(module, example)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 __all__ = [
+    "BudgetError",
     "CalibrationError",
     "FileError",
     "FormatError",
     "InvalidArgumentError",
     "RecipeError",
     "ShapeError",
+    "TrainingError",
     "UnsupportedOperatorError",
     "VersionError",
     "WhitError",
@@ -57,3 +59,19 @@ class CalibrationError(WhitError):
 
 class RecipeError(WhitError, ValueError):
     """A compression recipe that does not exist or contradicts itself."""
+
+
+class TrainingError(WhitError):
+    """A training cannot go on: its loss is not finite, or its checkpoint belongs to another run."""
+
+
+class BudgetError(WhitError, ValueError):
+    """No way to compress a model stays within what was asked for.
+
+    Attributes:
+        reachable: what is: "bytes", "drop", "snr" or "ms" -> the best value found.
+    """
+
+    def __init__(self, message: str, reachable: dict[str, float] | None = None) -> None:
+        super().__init__(message)
+        self.reachable = reachable or {}

@@ -1,0 +1,43 @@
+"""Training: fine-tuning, distillation, gradual pruning and quantisation-aware training of whit's graphs, in torch.
+
+import whit.train
+
+result = whit.train.distill("model.onnx", None, images, techniques=[whit.train.WeightQuantization(bits=4)])
+whit.compress(result.graph, "model.whit", recipe="int8-weights")
+"""
+
+from __future__ import annotations
+
+from whit.errors import InvalidArgumentError
+
+try:
+    import torch  # noqa: F401
+except ImportError as error:
+    raise InvalidArgumentError(f"training needs torch ({error}): pip install 'whit[train]'") from error
+
+from whit.train.api import TrainResult, distill, fine_tune, predict
+from whit.train.mirror import TorchGraph
+from whit.train.modules import from_torch
+from whit.train.options import Options
+from whit.train.regularizers import l1, rate
+from whit.train.techniques import ActivationQuantization, Clustering, Pruning, WeightQuantization
+from whit.train.transforms import FakeQuantize, Palette, Prune
+
+__all__ = [
+    "ActivationQuantization",
+    "Clustering",
+    "FakeQuantize",
+    "Options",
+    "Palette",
+    "Prune",
+    "Pruning",
+    "TorchGraph",
+    "TrainResult",
+    "WeightQuantization",
+    "distill",
+    "fine_tune",
+    "from_torch",
+    "l1",
+    "predict",
+    "rate",
+]
