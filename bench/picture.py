@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench import report, startup
-from whit.suite.svg import Panel, Row, bar_chart
+from whit.draw.svg import Panel, Row, bar_chart
 
 
 def of_tables(stem: str, rows: Sequence[report.Row]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from whit.cli.auto import add_auto, add_evaluation, check, find, to_dict, write_report
 from whit.cli.common import EXIT_OK, add_json, print_json
 from whit.cli.inputs import add_shape, parse_shapes
 from whit.errors import FileError, InvalidArgumentError
@@ -23,14 +24,14 @@ def add(verbs: Any) -> None:
         description="Compresses an ONNX model into a .whit file and reports size and error of every layer. "
         "The output file is written in one step at the end; on an error it stays as it was.",
     )
-    parser.add_argument("model", metavar="MODEL.onnx")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT.whit")
+    parser.add_argument("model", nargs="?", metavar="MODEL.onnx")
+    parser.add_argument("-o", "--output", metavar="OUT.whit")
     parser.add_argument(
         "--recipe",
         default="int8",
         metavar="NAME|FILE.toml",
         help="int8: integer arithmetic, needs --data; int8-weights: f32 arithmetic, weights of a quarter the size; "
-        "f32: no loss; or a recipe of your own (default: int8)",
+        "f32: no loss; int4, small, tiny: smaller and smaller; or a recipe of your own (default: int8)",
     )
     parser.add_argument(
         "--set",
@@ -63,7 +64,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument(
         "--calibration",
-        choices=("minmax", "percentile", "mse"),
+        choices=("minmax", "percentile", "mse", "kl"),
         help="how activation ranges are found (default: the recipe's, mse)",
     )
     parser.add_argument(
@@ -74,6 +75,8 @@ def add(verbs: Any) -> None:
         help="leave the layers with such names in f32 (*, ? and [...] match); may be repeated",
     )
     add_shape(parser, "fix the sizes of an input that the model leaves open; may be repeated")
+    add_evaluation(parser)
+    add_auto(parser)
     add_json(parser)
     parser.set_defaults(run=_run)
 
@@ -90,21 +93,36 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.keep_f32:
         recipe = recipe.with_settings([f"quantize.skip={json.dumps(arguments.keep_f32)}"])
     recipe = recipe.with_settings(arguments.settings)
+    if arguments.print_recipe:
+        print(recipe.to_toml(), end="")
+        return EXIT_OK
+    if arguments.model is None or arguments.output is None:
+        raise InvalidArgumentError("give the model and where to write: whit compress MODEL.onnx -o OUT.whit")
+    check(arguments)
     model, output = Path(arguments.model), Path(arguments.output)
     if not model.exists():
         raise FileError(f"{model}: no such file")
     if output.exists() and output.samefile(model):
         raise InvalidArgumentError(f"{output} is the model itself; give another name to -o")
+    shapes = parse_shapes(arguments.shape) or None
+    found = find(arguments, recipe, shapes) if arguments.auto else None
     report = compress(
         model,
         output,
-        recipe,
+        recipe if found is None else found.recipe,
         arguments.data,
         preprocess=arguments.preprocess,
-        input_shapes=parse_shapes(arguments.shape) or None,
+        input_shapes=shapes,
+        evaluation=arguments.data if found and not arguments.eval else arguments.eval,
+        labels=arguments.labels,
+        times=arguments.times or str(arguments.report).lower().endswith(".html"),
     )
+    if arguments.report:
+        write_report(arguments.report, report, found)
     if arguments.json:
-        print_json(report.to_dict())
+        print_json(to_dict(report, found))
     else:
+        if found is not None:
+            print(found, end="\n\n")
         print(report)
     return EXIT_OK

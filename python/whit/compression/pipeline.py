@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from whit.compression.calibrate import RunnerFactory, engine_runner
 from whit.compression.details import layer_nodes, sample_feeds, with_storage, with_times
 from whit.compression.equalize import encode_factors
-from whit.compression.error import Partner, counterpart, measure
+from whit.compression.error import Partner, counterpart, is_comparable, measure
 from whit.compression.evaluate import EvaluationSet, Reference, open_evaluation
 from whit.compression.pictures import METADATA_KEY, encode_pictures, take_pictures
 from whit.compression.recipe import Recipe, RecipeLike
@@ -112,7 +112,7 @@ def run_pipeline(
     prepared = prepare(model, recipe, data, preprocess=preprocess, input_shapes=input_shapes)
     evaluated = None if evaluation is None else prepared.evaluation(evaluation, labels, runner, callback)
     report, result = apply(prepared, recipe, runner=runner, callback=callback)
-    file = write(result)
+    file = write(result, recipe.storage)
     with load(file) as made:
         report = with_storage(report, prepared.reference, result, made)
         if evaluated is not None:
@@ -262,8 +262,8 @@ def _errors(state: State) -> dict[str, float]:
     for node in reference.nodes:
         name = node.outputs[0]
         found = counterpart(name, computed)
-        same = found is not None and reference.tensors[name].shape == result.tensors[found].shape
-        if found is not None and same and reference.tensors[name].dtype == "f32":
+        tensor = reference.tensors[name]
+        if found is not None and tensor.dtype == "f32" and is_comparable(tensor.shape, result.tensors[found].shape):
             partners[name] = Partner(found, _described(result.tensors[found].quantization), state.factors.get(name))
     differences = measure(
         state.runner(reference, [name for name in partners if name not in reference.outputs]),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["LayerReport", "Report"]
+if TYPE_CHECKING:
+    from whit.compression.evaluate import Accuracy
+
+__all__ = ["LayerReport", "Report", "size_text"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,11 @@ class LayerReport:
         snr_db: signal-to-noise ratio of its output against the f32 model on calibration data, in decibel; 200 if equal,
             None if not measured. Errors of earlier layers are part of it.
         note: why it stays in f32, or "".
+        stored_bytes: of its constants, as they are encoded in the file.
+        bits_per_weight: `8 * stored_bytes` over the elements of its constants in the f32 model; None without.
+        sparsity: share of zeros among its weights; None without weights.
+        entropy: bits for each weight that the empirical distribution of the stored symbols needs; None without weights.
+        ms_before, ms_after: of one inference, on this machine; None if not measured.
     """
 
     name: str
@@ -28,6 +37,12 @@ class LayerReport:
     bytes_after: int
     snr_db: float | None = None
     note: str = ""
+    stored_bytes: int = 0
+    bits_per_weight: float | None = None
+    sparsity: float | None = None
+    entropy: float | None = None
+    ms_before: float | None = None
+    ms_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,8 @@ class Report:
         calibration_samples: runs that ranges were measured on.
         notes: what the user should know.
         path: where the file was written, or None.
+        accuracy: of the model before and after, if evaluation data was given.
+        ms_before, ms_after: of one inference on this machine, sums over the operators; None if not measured.
         file: its bytes, if no path was given.
     """
 
@@ -55,13 +72,24 @@ class Report:
     calibration_samples: int = 0
     notes: tuple[str, ...] = ()
     path: str | None = None
+    accuracy: Accuracy | None = None
+    ms_before: float | None = None
+    ms_after: float | None = None
     file: bytes | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready, with stable keys; the file's bytes are left out."""
         values = asdict(self)
         del values["file"]
-        return {**values, "layers": [asdict(layer) for layer in self.layers], "notes": list(self.notes)}
+        accuracy = None if self.accuracy is None else self.accuracy.to_dict()
+        layers = [asdict(layer) for layer in self.layers]
+        return {**values, "layers": layers, "notes": list(self.notes), "accuracy": accuracy}
+
+    def to_html(self) -> str:
+        """One page, complete in itself: a summary, pictures, and a table of the layers."""
+        from whit.compression.page import report_page
+
+        return report_page(self)
 
     def worst(self, count: int = 5) -> list[LayerReport]:
         """The measured layers with the lowest signal-to-noise ratio, worst first."""
@@ -69,20 +97,32 @@ class Report:
         return sorted(measured, key=lambda layer: layer.snr_db or 0.0)[:count]
 
     def __str__(self) -> str:
-        rows = [("layer", "operator", "dtype", "before", "after", "SNR dB", "")]
+        rows = [("layer", "operator", "dtype", "before", "stored", "bits", "SNR dB", "")]
         for layer in self.layers:
             snr = "" if layer.snr_db is None else f"{layer.snr_db:.1f}"
-            sizes = (_bytes(layer.bytes_before), _bytes(layer.bytes_after))
+            bits = "" if layer.bits_per_weight is None else f"{layer.bits_per_weight:.1f}"
+            sizes = (size_text(layer.bytes_before), size_text(layer.stored_bytes), bits)
             rows.append((layer.name, layer.op, layer.dtype, *sizes, snr, layer.note))
-        lines = [_table(rows), "", f"recipe {self.recipe.get('name')}, {self.calibration_samples} calibration samples"]
-        lines.append(f"weights {_bytes(self.weight_bytes_before)} -> {_bytes(self.weight_bytes_after)}")
-        source = "" if self.source_bytes is None else f"{_bytes(self.source_bytes)} -> "
-        lines.append(f"file    {source}{_bytes(self.file_bytes)}" + (f" ({self.path})" if self.path else ""))
+        lines = [_table(rows), "", f"recipe {_title(self.recipe)}, {self.calibration_samples} calibration samples"]
+        lines.append(f"weights {size_text(self.weight_bytes_before)} -> {size_text(self.weight_bytes_after)}")
+        source = "" if self.source_bytes is None else f"{size_text(self.source_bytes)} -> "
+        lines.append(f"file    {source}{size_text(self.file_bytes)}" + (f" ({self.path})" if self.path else ""))
+        if self.ms_before is not None and self.ms_after is not None:
+            lines.append(f"time    {self.ms_before:.3f} ms -> {self.ms_after:.3f} ms")
+        if self.accuracy is not None:
+            lines.append(str(self.accuracy))
         lines.extend(f"note: {note}" for note in self.notes)
         return "\n".join(lines)
 
 
-def _bytes(count: int) -> str:
+def _title(recipe: Mapping[str, Any]) -> str:
+    """Its name, or else its steps."""
+    steps = " + ".join(step["kind"] for step in recipe["steps"])
+    return str(recipe.get("name") or steps or "without steps")
+
+
+def size_text(count: int) -> str:
+    """`12.3 kB`; 1 kB is 1000 bytes."""
     if count < 1000:
         return f"{count} B"
     return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.2f} MB"
@@ -91,7 +131,7 @@ def _bytes(count: int) -> str:
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
     """Columns padded to equal widths; numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = (3, 4, 5)
+    right = (3, 4, 5, 6)
     return "\n".join(
         "  ".join(
             cell.rjust(widths[column]) if column in right else cell.ljust(widths[column])

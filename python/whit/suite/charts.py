@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from whit.draw.svg import Panel, Row, bar_chart
 from whit.suite.results import Result, SuiteResults
-from whit.suite.svg import Panel, Row, bar_chart
 
 __all__ = ["chart", "comparison_chart"]
 

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import pytest
 from suite_support import result, suite
 
+from whit.draw.svg import Panel, Row, bar_chart
 from whit.suite.charts import chart, comparison_chart
-from whit.suite.svg import Panel, Row, bar_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 
