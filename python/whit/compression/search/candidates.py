@@ -30,8 +30,8 @@ _PRUNED: list[Candidate] = [
     for quantize in ({"bits": 8}, {"bits": 4, **_LOW}, {"bits": 3, **_LOW})
     for share in (0.5, 0.75, 0.9)
 ]
-#: One scale for all: what shared a value then shares a code.
-_TENSOR = {"quantize": {"bits": 8, "granularity": "tensor"}}
+#: One scale for all and nothing made up for: what shared a value then shares a code.
+_TENSOR = {"quantize": {"bits": 8, "granularity": "tensor", "range": "minmax", "rounding": "nearest"}}
 _CLUSTERED: list[Candidate] = [
     {**before, "cluster": {"entries": entries}, **after}
     for after in ({}, _TENSOR)

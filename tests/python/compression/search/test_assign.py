@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from search_models import model
+from search_models import model, samples
 
+from whit.compression import compress
 from whit.compression.recipe import PRESETS, Recipe
 from whit.compression.search.assign import for_layers, layers_of, options_of, recipe_of
 from whit.compression.search.candidates import CANDIDATES, describe, usable
@@ -130,3 +131,13 @@ def test_the_rest_of_the_recipe_stays() -> None:
     base = replace(PRESETS["int8"], storage="archive", seed=7)
     made = recipe_of(base, model(), {"hidden0": {}})
     assert (made.storage, made.seed, made.inputs) == ("archive", 7, base.inputs)
+
+
+@pytest.mark.parametrize("preset", ["int8", "small"])
+def test_what_was_clustered_keeps_its_few_codes_in_integers(preset: str) -> None:
+    clustered = [c for c in CANDIDATES if c.get("cluster") == {"entries": 4} and "quantize" in c and "prune" not in c]
+    recipe = recipe_of(PRESETS[preset], optimize(model()), {"hidden1": clustered[0], "hidden0": clustered[0]})
+    report = compress(model(), None, recipe, samples())
+    entropies = [layer.entropy for layer in report.layers if layer.name in ("first", "middle")]
+    assert all(entropy is not None and entropy <= 2 for entropy in entropies)
+    assert all(layer.dtype == "s8" for layer in report.layers)
