@@ -198,7 +198,7 @@ def _read(path: str | os.PathLike[str]) -> str:
 RecipeLike = Recipe | str | os.PathLike[str] | Mapping[str, Any]
 
 #: Below 8 bits errors have to be made up for, and channels scaled against each other lose more than they gain.
-_LOW_BITS = Quantize(range="mse", rounding="sequential", equalize=False)
+_LOW_BITS = Quantize(range="mse", rounding="sequential", equalize=False, scale_bits=8)
 
 #: Recipes by name. Depthwise weights are few, and each counts.
 PRESETS: dict[str, Recipe] = {

@@ -168,6 +168,15 @@ def test_groups_and_asymmetric_weights_carry_their_codes(original: Graph) -> Non
         np.testing.assert_array_equal(code.dequantize(), products(graph)[name])
 
 
+def test_scales_have_the_bits_that_were_asked_for(original: Graph) -> None:
+    graph = applied(original, Quantize(activations="f32", bits=5, scale_bits=6)).graph
+    scales = [tensor.quantization.scale for tensor in graph.tensors.values() if tensor.quantization is not None]
+    assert scales
+    for scale in scales:
+        fraction, _ = np.frexp(scale)
+        np.testing.assert_array_equal(fraction * 64, np.rint(fraction * 64))
+
+
 def test_logarithmic_weights_are_powers_of_two(original: Graph) -> None:
     graph = applied(original, Quantize(grid="logarithmic", bits=4)).graph
     for weights in products(graph).values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class Quantize(Step):
             squared error ("mse") or least Kullback-Leibler divergence ("kl").
         percentile: for range "percentile": how much is kept on each side.
         interval: the step of the linear grid, in place of a range; 0: found.
+        scale_bits: significant bits of scales; fewer than the 24 of f32 take less of the file, and weights are rounded
+            to steps of the scale that is stored.
         rounding: "nearest", or "compensated": the error of each weight is made up for by those rounded after it, so
             that the layer's outputs on calibration data change least (GPTQ); or "sequential": so, one layer after the
             other, and each makes up for what rounding those before it did to its inputs as well, at the price of two
@@ -65,6 +67,7 @@ class Quantize(Step):
     range: str = choice("minmax", "percentile", "mse", "kl")
     percentile: float = number(99.99, low=50, high=100, above=True)
     interval: float = number(0, low=0)
+    scale_bits: int = count(24, low=2, high=24)
     rounding: str = choice("nearest", "compensated", "sequential")
     damping: float = number(0.01, low=0, high=10)
     calibration: Calibration = group(Calibration)
@@ -102,6 +105,14 @@ class Quantize(Step):
             layer: named in errors.
             importance: for range "mse": how much the squared error of each weight counts; broadcasts to the weights.
         """
+        grid = self._find_grid(weights, layer, importance)
+        fraction, exponent = np.frexp(grid.scale)
+        steps = np.rint(np.ldexp(fraction, self.scale_bits))
+        return replace(grid, scale=np.ldexp(steps, exponent - self.scale_bits).astype(np.float32))
+
+    def _find_grid(
+        self, weights: np.ndarray, layer: str, importance: np.ndarray | None
+    ) -> LinearGrid | LogarithmicGrid:
         if self.grid == "logarithmic":
             method = "inq" if self.range == "minmax" else "mse"
             return find_logarithmic_grid(
