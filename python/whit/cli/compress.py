@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(recipe.to_toml(), end="")
         return EXIT_OK
     if arguments.model is None or arguments.output is None:
-        raise InvalidArgumentError("give the model and where to write: whit compress MODEL.onnx -o OUT.whit")
+        raise InvalidArgumentError("compress: give MODEL.onnx and -o OUT.whit (whit compress --help)")
     check(arguments)
     model, output = Path(arguments.model), Path(arguments.output)
     if not model.exists():
