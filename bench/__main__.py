@@ -4,6 +4,7 @@
     python -m bench gemm      matrix products and matrix-vector products of shapes.toml
     python -m bench conv      convolutions of shapes.toml
     python -m bench startup   fresh processes: import, load, first inference, memory, size
+    python -m bench kernels   every kernel of whit beside the peak of the core (needs kernel_bench)
 
 README.md in this folder says what is measured and how. Results go to
 bench/results/COMMAND.json, and one picture for each table.
@@ -18,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import cases, machine, picture, report, startup
+from bench import cases, kernel_results, machine, picture, report, startup
 from bench.contenders import contenders
 from bench.contenders.base import Contender
 from bench.files import Files
@@ -33,6 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns an exit code."""
     known = contenders()
     options = _parser(known).parse_args(arguments)
+    about = {
+        "command": shlex.join(["python", "-m", "bench", *(sys.argv[1:] if arguments is None else arguments)]),
+        "date": machine.now(),
+        "commit": machine.commit(),
+        "machine": machine.facts(),
+    }
+    if options.command == "kernels":
+        return _kernels(options, about)
     chosen = {name: known[name] for name in known if name == report.WHIT or name in options.peers}
     if max(options.threads) > len(usable_cpus()):
         print(f"bench: {max(options.threads)} threads, but {len(usable_cpus())} CPUs", file=sys.stderr)
@@ -45,18 +54,23 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    about = {
-        "command": shlex.join(["python", "-m", "bench", *(sys.argv[1:] if arguments is None else arguments)]),
-        "date": machine.now(),
-        "commit": machine.commit(),
-        "machine": machine.facts(),
-    }
     path = options.results / f"{options.command}.json"
     if options.command == "startup":
         _startup(bench, todo, path, options.merge, about)
     else:
         _interleaved(bench, todo, path, options.merge, about)
     return 130 if bench.interrupted else 0
+
+
+def _kernels(options: argparse.Namespace, about: dict[str, Any]) -> int:
+    try:
+        content = kernel_results.measure(options.program)
+    except ValueError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    kernel_results.store(options.results / "kernels.json", content, about)
+    print("\n".join(kernel_results.lines(content)))
+    return 0
 
 
 def _interleaved(bench: Bench, todo: list[cases.Case], path: Path, merge: bool, about: dict[str, Any]) -> None:
@@ -113,6 +127,10 @@ def _parser(known: dict[str, Contender]) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     others = [name for name in known if name != report.WHIT]
+    results = machine.ROOT / "bench" / "results"
+    kernels = commands.add_parser("kernels")
+    kernels.add_argument("--program", type=Path, default=kernel_results.PROGRAM, help="kernel_bench")
+    kernels.add_argument("--results", type=Path, default=results)
     for command in ("models", "gemm", "conv", "startup"):
         sub = commands.add_parser(command)
         if command in ("models", "startup"):
@@ -135,7 +153,7 @@ def _parser(known: dict[str, Contender]) -> argparse.ArgumentParser:
         else:
             sub.set_defaults(seconds=None)
         sub.add_argument("--isa", choices=_ISAS, help="withhold what is above it, from those that let themselves")
-        sub.add_argument("--results", type=Path, default=machine.ROOT / "bench" / "results")
+        sub.add_argument("--results", type=Path, default=results)
         sub.add_argument("--work", type=Path, default=machine.ROOT / "build" / "bench", help="where models are kept")
         sub.add_argument("--merge", action="store_true", help="keep the stored results that this run does not repeat")
     return parser

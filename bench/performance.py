@@ -13,9 +13,9 @@ import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from bench import machine, report, startup
+from bench import kernel_results, machine, report, startup
+from whit.version import __version__
 
 RESULTS = machine.ROOT / "bench" / "results"
 DOCUMENT = machine.ROOT / "docs" / "PERFORMANCE.md"
@@ -80,7 +80,8 @@ def insert(document: str, name: str, text: str) -> str:
 def _about(path: Path) -> str:
     content = json.loads(path.read_text())
     facts = content["machine"]
-    versions = {row["contender"]: row.get("version") for row in content["rows"] if row.get("version")}
+    rows = content.get("rows", ())
+    versions = {row["contender"]: row.get("version") for row in rows if row.get("version")} or {"whit": __version__}
     return "\n".join(
         [
             f"    {_without_paths(content['command'])}",
@@ -94,7 +95,7 @@ def _about(path: Path) -> str:
 
 
 def _without_paths(command: str) -> str:
-    return re.sub(r" --(shared|work|results) \S+", "", command)
+    return re.sub(r" --(shared|work|results|program) \S+", "", command)
 
 
 def _interleaved(path: Path) -> str:
@@ -111,36 +112,7 @@ def _startup(path: Path) -> str:
 
 def _kernels(path: Path) -> str:
     content = json.loads(path.read_text())
-    lines = [
-        "    kernel_bench --json",
-        "",
-        f"{content['cpu']}: {content['isa']}. Peaks of one core in GOP/s: "
-        + ", ".join(f"{peak['name'].removeprefix('peak_')} {peak['gops']:.0f}" for peak in content["peaks"])
-        + ". It reads, in GB/s: "
-        + ", ".join(f"{level['level']} {level['gb_s']:.0f}" for level in content["bandwidths"])
-        + ".",
-        "",
-        "| shape | kernel | ms | GOP/s | of the peak | of the memory's bandwidth |",
-        "|---|---|--:|--:|--:|--:|",
-    ]
-    for result in content["results"]:
-        if result["family"] in ("gemm_s8", "gemm_f32", "dwconv_s8", "dwconv_f32"):
-            lines.append(_kernel_line(result))
-    return "\n".join(lines)
-
-
-def _kernel_line(result: dict[str, Any]) -> str:
-    memory = f"{result['percent_of_level']:.0f} % of {result['level']}" if result.get("memory_bound") else ""
-    peak = f"{result['percent_of_peak']:.0f} %" if result.get("percent_of_peak") else ""
-    cells = [
-        f"{result['family']} {result['shape']}",
-        f"`{result['kernel']}`",
-        f"{result['median_ms']:.3g}",
-        f"{result['gops']:.0f}",
-        peak,
-        memory,
-    ]
-    return "| " + " | ".join(cells) + " |"
+    return "\n".join([_about(path), "", *kernel_results.lines(content)])
 
 
 _PARTS: dict[str, Callable[[Path], str]] = {
