@@ -1,6 +1,6 @@
 // cast between f32, s8, u8 and s32: numbers, not steps (a quantised tensor's scale plays no part).
 
-#include "kernels/eltwise/eltwise.h"
+#include "kernels/convert/convert.h"
 #include "ops/checks.h"
 #include "ops/movement.h"
 
@@ -9,10 +9,10 @@ namespace {
 
 int number_index(DType dtype) {
   switch (dtype) {
-    case DType::f32: return static_cast<int>(eltwise::Number::f32);
-    case DType::s8: return static_cast<int>(eltwise::Number::s8);
-    case DType::u8: return static_cast<int>(eltwise::Number::u8);
-    case DType::s32: return static_cast<int>(eltwise::Number::s32);
+    case DType::f32: return static_cast<int>(convert::Number::f32);
+    case DType::s8: return static_cast<int>(convert::Number::s8);
+    case DType::u8: return static_cast<int>(convert::Number::u8);
+    case DType::s32: return static_cast<int>(convert::Number::s32);
     default: return -1;
   }
 }
@@ -36,7 +36,7 @@ class Cast final : public Operator {
       kernel_ = "view";
       return {};
     }
-    const eltwise::Table& table = eltwise::select(context.isa);
+    const convert::Table& table = convert::select(context.isa);
     cast_ = table.cast[from][to];
     x_bytes_ = element_bytes(x);
     y_bytes_ = element_bytes(y);
@@ -53,7 +53,7 @@ class Cast final : public Operator {
 
  private:
   isize elements_ = 0, x_bytes_ = 4, y_bytes_ = 4;
-  void (*cast_)(const eltwise::CastArgs&) = nullptr;
+  void (*cast_)(const convert::CastArgs&) = nullptr;
   std::string name_;
 };
 

@@ -1,7 +1,7 @@
 // quantize_linear, dequantize_linear and requantize.
 
+#include "kernels/convert/convert.h"
 #include "kernels/copy/runs.h"
-#include "kernels/eltwise/eltwise.h"
 #include "ops/epilogue_params.h"
 #include "ops/lut_s8.h"
 #include "ops/movement.h"
@@ -23,7 +23,7 @@ class Convert final : public Operator {
     const Node& node = context.node;
     const TensorInfo &x = context.inputs[0], &y = context.outputs[0];
     const TensorInfo& stepped = quantize_ ? y : x;
-    const eltwise::Table& table = eltwise::select(context.isa);
+    const convert::Table& table = convert::select(context.isa);
     const bool from_s32 = !quantize_ && x.dtype() == DType::s32;
     WHIT_RETURN_IF_ERROR(require_dtype(node, quantize_ ? "input" : "output", quantize_ ? x : y, DType::f32));
     if (!from_s32) WHIT_RETURN_IF_ERROR(require_dtype(node, quantize_ ? "output" : "input", stepped, DType::s8));
@@ -83,7 +83,7 @@ class Convert final : public Operator {
   isize runs_ = 0, run_length_ = 1, x_bytes_ = 0, y_bytes_ = 0;
   std::vector<f32> scale_;
   std::vector<s32> zero_point_;
-  void (*convert_)(const eltwise::QuantizeArgs&) = nullptr;
+  void (*convert_)(const convert::QuantizeArgs&) = nullptr;
   std::string name_;
 };
 
@@ -99,7 +99,7 @@ class QuantizeTransposed final : public Operator {
     bool to_pixels = in.rank() > 2 && outputs[0][0] == in[0] && outputs[0][in.rank() - 1] == in[1];
     for (int i = 1; i + 1 < in.rank(); ++i) to_pixels = to_pixels && perm[static_cast<std::size_t>(i)] == i + 1;
     images_ = 0;
-    if (!to_pixels || in[1] > eltwise::kMaxPlanes) return {};
+    if (!to_pixels || in[1] > convert::kMaxPlanes) return {};
     images_ = in[0], planes_ = in[1], pixels_ = in.elements(2, in.rank());
     return {};
   }
@@ -108,7 +108,7 @@ class QuantizeTransposed final : public Operator {
     const Node& node = context.node;
     WHIT_RETURN_IF_ERROR(require_dtype(node, "input", context.inputs[0], DType::f32));
     WHIT_RETURN_IF_ERROR(require_per_tensor_s8(node, "output", context.outputs[0]));
-    table_ = &eltwise::select(context.isa);
+    table_ = &convert::select(context.isa);
     scale_ = context.outputs[0].quantization().scale[0];
     zero_point_ = zero_point_of(context.outputs[0]);
     if (images_ == 0) {
@@ -146,7 +146,7 @@ class QuantizeTransposed final : public Operator {
   copy::View view_;
   copy::Plan plan_;
   isize elements_ = 0, images_ = 0, planes_ = 0, pixels_ = 0;  // no images: any transposition
-  const eltwise::Table* table_ = nullptr;
+  const convert::Table* table_ = nullptr;
   f32 scale_ = 1;
   s32 zero_point_ = 0;
   std::string name_;
@@ -173,7 +173,7 @@ class Requantize final : public Operator {
     s32 inputs[lut::kEntries];
     f32 steps[lut::kEntries];
     for (int i = 0; i < lut::kEntries; ++i) inputs[i] = from_u8 ? i : static_cast<s8>(i);
-    const eltwise::Table& table = eltwise::select(context.isa);
+    const convert::Table& table = convert::select(context.isa);
     const f32 one = 1;
     const s32 x_zero_point = zero_point_of(x), y_zero_point = zero_point_of(y);
     table.dequantize_s32({inputs, steps, 1, lut::kEntries, &factor, &x_zero_point, false});

@@ -49,21 +49,6 @@ Group unary(const char* name, Unary function, isize n, IsaSet isa) {
   return group;
 }
 
-Group quantize(isize n, IsaSet isa) {
-  Group group;
-  group.bytes = 5.0 * static_cast<f64>(n);
-  group.exact = true;
-  const auto x = random<f32>(group, n, 1);
-  const auto y = allocate<s8>(group, n);
-  const auto scale = filled<f32>(group, 1, 0.03f);
-  const auto zero_point = filled<s32>(group, 1, -7);
-  group.output = bytes_of(y);
-  const eltwise::QuantizeArgs args{x.data(), y.data(), 1, n, scale.data(), zero_point.data(), false};
-  add_tables(group, "quantize_s8", eltwise::tables(), isa,
-             [args](const eltwise::Table& table) { return [args, run = table.quantize] { run(args); }; });
-  return group;
-}
-
 }  // namespace
 
 void add_eltwise(const Options& options, Entries& entries) {
@@ -74,7 +59,6 @@ void add_eltwise(const Options& options, Entries& entries) {
       entries.push_back({"eltwise", std::string(name) + " " + shape_name(s), std::move(build)});
     };
     add("add s8", [=] { return add_s8(n, isa); });
-    add("quantize", [=] { return quantize(n, isa); });
     add("add f32", [=] { return add_f32(n, isa); });
     add("hard_swish", [=] { return unary("hard_swish_f32", Unary::hard_swish, n, isa); });
     add("sigmoid", [=] { return unary("sigmoid_f32", Unary::sigmoid, n, isa); });
