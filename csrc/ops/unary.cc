@@ -1,5 +1,6 @@
 // clip .. cos: f32 element by element, s8 through a table of the function of the 256 dequantised values.
 
+#include "kernels/convert/convert.h"
 #include "kernels/eltwise/eltwise.h"
 #include "ops/lut_s8.h"
 #include "ops/movement.h"
@@ -44,7 +45,7 @@ class UnaryOperator final : public Operator {
     if (x.dtype() == DType::s8) {
       WHIT_RETURN_IF_ERROR(require_per_tensor_s8(node, "input", x));
       WHIT_RETURN_IF_ERROR(require_per_tensor_s8(node, "output", y));
-      fill_table(table, x, y);
+      fill_table(convert::select(context.isa), x, y);
       lut_.table = &lut::select(context.isa);
       kernel_ = lut_.table->name;
       return {};
@@ -65,7 +66,7 @@ class UnaryOperator final : public Operator {
   }
 
  private:
-  void fill_table(const eltwise::Table& table, const TensorInfo& x, const TensorInfo& y) {
+  void fill_table(const convert::Table& table, const TensorInfo& x, const TensorInfo& y) {
     s8 inputs[lut::kEntries];
     f32 values[lut::kEntries];
     for (int i = 0; i < lut::kEntries; ++i) inputs[i] = static_cast<s8>(i);
