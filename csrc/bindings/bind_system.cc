@@ -24,6 +24,8 @@ py::list operators() {
       py::object fallback = py::none();
       if (!attribute.required && attribute.type == AttributeType::number)
         fallback = py::float_(attribute.default_number);
+      if (!attribute.required && attribute.type == AttributeType::integer)
+        fallback = py::int_(static_cast<s64>(attribute.default_number));
       if (!attribute.required && attribute.type == AttributeType::string) fallback = py::str(attribute.default_string);
       if (!attribute.required &&
           (attribute.type == AttributeType::integers || attribute.type == AttributeType::numbers))

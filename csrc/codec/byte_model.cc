@@ -17,7 +17,7 @@ ByteModel::ByteModel(std::size_t count)
     : tables_(mixing_tables()),
       counters_(std::bit_ceil(std::clamp<std::size_t>(count * 64, 1 << 14, 1 << 20)), kEven),
       last_(1 << 14),
-      weights_(17) {
+      weights_(24) {
   std::fill(std::begin(by_length_), std::end(by_length_), kEven + (kEven >> 1));
 }
 

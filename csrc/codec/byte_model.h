@@ -32,6 +32,7 @@ class ByteModel {
   Counter by_length_[32];  // that a match goes on
   std::vector<Weights<kInputs>> weights_;
   u32 hashes_[kHashed] = {};
+  u32 surprise_[8] = {};  // of the last eight bytes: what each bit's probability lacked, in 1/65536
   std::size_t match_ = 0, length_ = 0;  // the byte that should come next; how many before it agree
 };
 
@@ -42,7 +43,9 @@ void ByteModel::run(RangeCoder* coder, u8* bytes, std::size_t count) {
     prepare(bytes, i);
     const u32 known = bytes[i];  // to the encoder
     const u32 expected = length_ > 0 ? bytes[match_] | 256u : 0;
-    u32 node = 1;
+    // How badly the bytes one record before were predicted: numbers are not like text.
+    const u32 level = std::min(7u, (surprise_[i & 7] + surprise_[(i + 4) & 7]) >> 16);
+    u32 node = 1, surprise = 0;
     for (int k = 7; k >= 0; --k) {
       Counter* counters[kHashed];
       s32 inputs[kInputs];
@@ -58,14 +61,16 @@ void ByteModel::run(RangeCoder* coder, u8* bytes, std::size_t count) {
       const s32 trust = is_match ? tables_.stretch[probability(goes_on) >> 4] : 0;
       inputs[kHashed] = next ? trust : -trust;
       inputs[kHashed + 1] = 256;
-      auto& weights = weights_[is_match ? 1 + std::min<std::size_t>(length_, 15) : 0];
+      auto& weights = weights_[is_match ? 8 + std::min<std::size_t>(length_, 15) : level];
       const u32 p = weights.mix(inputs);
       const int bit = coder->code((known >> k) & 1, p);
       weights.learn(inputs, bit, p);
+      surprise += bit ? 65536 - p : p;
       for (Counter* counter : counters) learn(counter, bit, 250, tables_);
       if (is_match) learn(&goes_on, bit == next, 250, tables_);
       node = node << 1 | static_cast<u32>(bit);
     }
+    surprise_[i & 7] = surprise;
     bytes[i] = static_cast<u8>(node);
     update(bytes, i);
   }

@@ -65,12 +65,12 @@ inline Counter with_count_of_at_most(Counter counter, u32 count) {
   return seen(counter) > count ? without_count(counter) | count : counter;
 }
 
-/// What each of n predictions counts in their mixture, in 1/65536.
+/// What each of n predictions counts in their mixture, in 2^-20.
 template <int n>
 class Weights {
  public:
   Weights() {
-    weights_.fill(13000);
+    weights_.fill(96000);
     weights_.back() = 0;
   }
 
@@ -78,18 +78,20 @@ class Weights {
   u32 mix(const s32 (&inputs)[n]) const {
     s64 sum = 0;
     for (std::size_t k = 0; k < n; ++k) sum += s64{inputs[k]} * weights_[k];
-    return squash(static_cast<s32>(std::clamp<s64>(sum >> 16, -2047, 2047)));
+    return squash(static_cast<s32>(std::clamp<s64>(sum >> 20, -2047, 2047)));
   }
   /// Towards the weights that would have said `bit`, when p was what mix() gave: far at first, less and less.
   void learn(const s32 (&inputs)[n], int bit, u32 p) {
     const s64 error = (bit << 16) - static_cast<s32>(p);
     const s64 rate = 4 + 6000 / (seen_ + 20);
     for (std::size_t k = 0; k < n; ++k) {
-      const s64 step = (inputs[k] * error * rate + (1 << 19)) >> 20;
-      weights_[k] = static_cast<s32>(std::clamp<s64>(weights_[k] + step, -(1 << 20), 1 << 20));
+      const s64 step = (inputs[k] * error * rate + (1 << 15)) >> 16;
+      weights_[k] = static_cast<s32>(std::clamp<s64>(weights_[k] + step, -(1 << 24), 1 << 24));
     }
     if (seen_ < 6000) ++seen_;
   }
+  /// What is to come may differ from what was.
+  void quicken() { seen_ = std::min<u32>(seen_, 200); }
 
  private:
   std::array<s32, n> weights_;

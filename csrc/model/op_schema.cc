@@ -11,6 +11,7 @@ namespace {
 #define STRING(name) AttributeSchema{#name, AttributeType::string, true},
 #define INTS(name) AttributeSchema{#name, AttributeType::integers, true},
 #define FLOATS(name) AttributeSchema{#name, AttributeType::numbers, true},
+#define INT_OR(name, value) AttributeSchema{#name, AttributeType::integer, false, value},
 #define FLOAT_OR(name, value) AttributeSchema{#name, AttributeType::number, false, value},
 #define STRING_OR(name, value) AttributeSchema{#name, AttributeType::string, false, 0, value},
 #define INTS_OR_NONE(name) AttributeSchema{#name, AttributeType::integers, false},
@@ -62,6 +63,8 @@ Status check_node(Node& node) {
       if (attribute.required)
         return error(Code::format, "node '%s' (%s): attribute '%s' is missing", node.name.c_str(), schema.name,
                      attribute.name);
+      if (attribute.type == AttributeType::integer)
+        node.attributes.set(attribute.name, static_cast<s64>(attribute.default_number));
       if (attribute.type == AttributeType::number) node.attributes.set(attribute.name, attribute.default_number);
       if (attribute.type == AttributeType::string)
         node.attributes.set(attribute.name, std::string(attribute.default_string));

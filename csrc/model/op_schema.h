@@ -15,7 +15,7 @@ struct AttributeSchema {
   const char* name;
   AttributeType type;
   bool required;
-  f32 default_number = 0;           ///< of an optional number; an optional list is empty where absent
+  f32 default_number = 0;           ///< of an optional number or integer; an optional list is empty where absent
   const char* default_string = "";  ///< of an optional string
 };
 

@@ -45,12 +45,7 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
   WHIT_RETURN_IF_ERROR(fill_common(node, &fields.activation, &clamp_min, &clamp_max));
   WHIT_RETURN_IF_ERROR(require_per_tensor_s8(node, "input", x));
   WHIT_RETURN_IF_ERROR(check_weights_s8(node, w));
-  if (!has_scales_along(w, 0))
-    return node_error(node, Code::unsupported, "weights '%s' need one scale, or one per output channel (axis 0)",
-                      tensor_name(w));
   const Quantization& wq = w.quantization();
-  if (std::any_of(wq.zero_point.begin(), wq.zero_point.end(), [](s32 z) { return z != 0; }))
-    return node_error(node, Code::unsupported, "weights '%s' have a zero point other than 0", tensor_name(w));
   const bool to_s8 = output.dtype() == DType::s8;
   if (to_s8) {
     WHIT_RETURN_IF_ERROR(require_per_tensor_s8(node, "output", output));
@@ -125,6 +120,12 @@ Status check_weights_s8(const Node& node, const TensorInfo& w) {
   if (std::memchr(w.constant<s8>(), 0x80, static_cast<std::size_t>(w.shape.elements())) != nullptr)
     return node_error(node, Code::unsupported, "weights '%s' contain -128; s8 weights go from -127 to 127",
                       tensor_name(w));
+  if (!has_scales_along(w, 0))
+    return node_error(node, Code::unsupported, "weights '%s' need one scale, or one per output channel (axis 0)",
+                      tensor_name(w));
+  const std::vector<s32>& zero_points = w.quantization().zero_point;
+  if (std::any_of(zero_points.begin(), zero_points.end(), [](s32 z) { return z != 0; }))
+    return node_error(node, Code::unsupported, "weights '%s' have a zero point other than 0", tensor_name(w));
   return {};
 }
 

@@ -35,7 +35,7 @@ struct EpilogueParamsF32 {
 
 /// For a node with inputs [x, w, bias?, residual?] and attributes activation, clamp_min, clamp_max, where n is
 /// w's axis 0. Checks dtypes and quantisation of all of them: x, residual and y per tensor, w symmetric per tensor or
-/// along axis 0 (its values too: check_weights_s8), bias s32 in steps of x's scale times w's. y is s8 or f32.
+/// along axis 0 (check_weights_s8), bias s32 in steps of x's scale times w's. y is s8 or f32.
 /// scale[o] = (x scale * w scale[o]) / y scale in f32; clamp bounds become whole steps, rounded half to even.
 Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const TensorInfo& output,
                      EpilogueParamsS8* params);
@@ -44,7 +44,8 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
 Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const TensorInfo& output,
                      EpilogueParamsF32* params);
 
-/// w must be a constant s8 tensor without the value -128 (two of its products with -128 leave s16).
+/// w must be a constant s8 tensor, symmetric per tensor or along axis 0, without the value -128 (two of its products
+/// with -128 leave s16).
 Status check_weights_s8(const Node& node, const TensorInfo& w);
 
 /// w must be a constant: f32, or s8 quantised per tensor or along `axis`.

@@ -1,5 +1,7 @@
 // gemm: y[..., n] = x[..., k] * w[n, k]^T + bias[n] (+ residual), see model/op_list.inc.
 
+#include "base/checked.h"
+#include "kernels/convert/convert.h"
 #include "ops/product.h"
 
 namespace whit::ops {
@@ -11,6 +13,7 @@ class GemmBody {
   virtual ~GemmBody() = default;
   virtual Status prepare(const PrepareContext& context, isize m, isize n, isize k) = 0;
   virtual const char* kernel_name() const = 0;
+  virtual std::size_t scratch_bytes() const { return 0; }
   virtual void run(const RunContext& context) const = 0;
 };
 
@@ -38,6 +41,78 @@ class TypedGemm final : public GemmBody {
   isize m_ = 0, k_ = 0, residual_stride_ = 0, out_stride_ = 0, out_element_bytes_ = 0;
 };
 
+/// f32 x in integers: each row is rounded to s8 on a grid of its own while the model runs ("dynamic quantisation").
+class DynamicGemm final : public GemmBody {
+ public:
+  Status prepare(const PrepareContext& context, isize m, isize n, isize k) override {
+    const TensorInfo& w = context.inputs[1];
+    m_ = m, n_ = n, k_ = k;
+    out_stride_ = context.outputs[0].row_stride ? context.outputs[0].row_stride : n;
+    WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
+    WHIT_RETURN_IF_ERROR(check_weights_s8(context.node, w));
+    fill_columns(context);
+    // The product sees s8 rows around 0; their zero points, the bias and what follows wait for dequantize_rows.
+    Tensor rows;
+    rows.dtype = DType::s8;
+    rows.quantization = {{1.0f}, {0}, -1};
+    const TensorInfo inputs[] = {{.tensor = &rows, .shape = context.inputs[0].shape}, w};
+    sums_.fields.output = EpilogueS8::Output::s32;
+    WHIT_RETURN_IF_ERROR(product_.prepare(
+        {context.node, inputs, context.outputs, context.isa, context.threads, context.weights}, m, 0, n, 1, k));
+    convert_ = &convert::select(context.isa);
+    values_bytes_ = round_up(m * k, isize{kAlignment});
+    scratch_bytes_ =
+        allocation_bytes(static_cast<u64>(values_bytes_) + static_cast<u64>(m) * (sizeof(f32) + sizeof(s32)), 1);
+    return {};
+  }
+  const char* kernel_name() const override { return product_.kernel_name(); }
+  std::size_t scratch_bytes() const override { return scratch_bytes_; }
+  void run(const RunContext& context) const override {
+    const f32* x = reinterpret_cast<const f32*>(context.inputs[0]);
+    const std::byte* residual = context.optional_input(3);
+    s8* values = reinterpret_cast<s8*>(context.scratch);
+    f32* scale = reinterpret_cast<f32*>(context.scratch + values_bytes_);
+    s32* zero_point = reinterpret_cast<s32*>(scale + m_);
+    context.pool.parallel_for(m_, work_grain(k_), [&](isize begin, isize end, int) {
+      convert_->quantize_rows(
+          {x + begin * k_, values + begin * k_, end - begin, k_, scale + begin, zero_point + begin});
+    });
+    product_.run({values, k_, nullptr, nullptr}, m_, sums_, nullptr, 0, context.outputs[0], sizeof(s32), out_stride_,
+                 context.pool, nullptr);
+    context.pool.parallel_for(m_, work_grain(n_), [&](isize begin, isize end, int) {
+      convert_->dequantize_rows(
+          {context.outputs[0] + begin * out_stride_ * static_cast<isize>(sizeof(f32)), end - begin, n_, out_stride_,
+           scale + begin, zero_point + begin, column_sum_.data(), scale_.data(), bias_.data(),
+           epilogue_.at(residual ? residual + begin * n_ * static_cast<isize>(sizeof(f32)) : nullptr, n_)});
+    });
+  }
+
+ private:
+  void fill_columns(const PrepareContext& context) {
+    const std::size_t n = static_cast<std::size_t>(n_);
+    const Quantization& q = context.inputs[1].quantization();
+    const s8* w = context.inputs[1].constant<s8>();
+    const f32* bias = constant_bias<f32>(context.inputs);
+    column_sum_.resize(n), scale_.resize(n), bias_.resize(n);
+    for (std::size_t o = 0; o < n; ++o) {
+      u32 sum = 0;  // modulo 2^32, as the products are summed
+      for (isize i = 0; i < k_; ++i) sum += static_cast<u32>(s32{*w++});
+      column_sum_[o] = static_cast<s32>(sum);
+      scale_[o] = q.scale[q.axis < 0 ? 0 : o];
+      bias_[o] = bias ? bias[o] : 0;
+    }
+  }
+
+  PackedProduct<ProductS8> product_;
+  EpilogueParamsS8 sums_;
+  EpilogueParamsF32 epilogue_;
+  const convert::Table* convert_ = nullptr;
+  std::vector<s32> column_sum_;
+  std::vector<f32> scale_, bias_;
+  isize m_ = 0, n_ = 0, k_ = 0, out_stride_ = 0, values_bytes_ = 0;
+  std::size_t scratch_bytes_ = 0;
+};
+
 class Gemm final : public Operator {
  public:
   Status infer(const Node& node, std::span<const TensorInfo> inputs, std::span<Shape> outputs) override {
@@ -56,12 +131,19 @@ class Gemm final : public Operator {
   bool can_stride_rows() const override { return true; }
 
   Status prepare(const PrepareContext& context) override {
-    if (context.inputs[0].dtype() == DType::s8)
+    const s64 dynamic = context.node.attributes.integer("dynamic");
+    if (dynamic != 0 && dynamic != 1)
+      return node_error(context.node, Code::unsupported, "dynamic is %lld; 0 and 1 are known",
+                        static_cast<long long>(dynamic));
+    if (dynamic)
+      body_ = std::make_unique<DynamicGemm>();
+    else if (context.inputs[0].dtype() == DType::s8)
       body_ = std::make_unique<TypedGemm<ProductS8>>();
     else
       body_ = std::make_unique<TypedGemm<ProductF32>>();
     WHIT_RETURN_IF_ERROR(body_->prepare(context, m_, n_, k_));
     kernel_ = body_->kernel_name();
+    scratch_bytes_ = body_->scratch_bytes();
     return {};
   }
 

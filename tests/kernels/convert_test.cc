@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -66,6 +67,109 @@ TEST_CASE("quantize and dequantize, per tensor and per column") {
         }
         CHECK(wrong == 0);
       }
+  });
+}
+
+/// The grid of a row as convert.h defines it: scale and zero point.
+std::pair<f32, s32> naive_grid(const f32* x, isize n) {
+  f32 low = 0, high = 0;
+  for (isize i = 0; i < n; ++i) {
+    if (x[i] < low) low = x[i];
+    if (x[i] > high) high = x[i];
+  }
+  const f32 upper = high / 255, lower = low / 255;
+  const f32 span = upper - lower;
+  const f32 scale = span < 0x1p-60f ? 1 : span;
+  if (std::isinf(scale)) return {scale, 0};
+  const f32 steps = low / scale;
+  const f64 zero = std::nearbyint(static_cast<f64>(static_cast<f32>(-128 - steps)));
+  return {scale, static_cast<s32>(std::min(std::max(zero, -128.0), 127.0))};
+}
+
+TEST_CASE("quantize_rows gives each row the grid that spans its values and 0") {
+  test::Random random(7);
+  test::for_each_level(tables(), [&](const Table& table) {
+    for (auto [rows, cols] : {std::pair<isize, isize>{1, 700}, {9, 33}, {5, 1}, {3, 64}, {40, 7}}) {
+      Guarded<f32> x(rows * cols), scale(rows);
+      Guarded<s8> y(rows * cols);
+      Guarded<s32> zero_point(rows);
+      const std::vector<f32> special = test::special_values();
+      for (isize r = 0; r < rows; ++r) {
+        const f32 size = std::ldexp(1.0f, static_cast<int>(random.integer(-70, 70)));
+        const f32 middle = static_cast<f32>(random.integer(-2, 2));
+        for (isize i = 0; i < cols; ++i) x[r * cols + i] = (random.real(-1, 1) + middle) * size;
+        if (r % 3 == 2)
+          x[r * cols + random.integer(0, cols - 1)] =
+              special[static_cast<std::size_t>(random.integer(0, static_cast<s64>(special.size()) - 1))];
+      }
+      table.quantize_rows({x.data(), y.data(), rows, cols, scale.data(), zero_point.data()});
+      isize wrong = 0;
+      for (isize r = 0; r < rows; ++r) {
+        const auto [wanted_scale, wanted_zero] = naive_grid(x.data() + r * cols, cols);
+        wrong += !same_value(scale[r], wanted_scale) || zero_point[r] != wanted_zero;
+        for (isize i = r * cols; i < (r + 1) * cols; ++i)
+          wrong += y[i] != naive_quantize(x[i], wanted_scale, wanted_zero);
+      }
+      CHECK(wrong == 0);
+    }
+  });
+}
+
+TEST_CASE("dequantize_rows: scales, zero points, bias, residual, activation") {
+  constexpr f32 kInfinity = std::numeric_limits<f32>::infinity();
+  test::Random random(8);
+  test::for_each_level(tables(), [&](const Table& table) {
+    for (auto [rows, cols] : {std::pair<isize, isize>{1, 700}, {9, 33}, {5, 1}, {3, 64}})
+      for (bool residual : {false, true})
+        for (Activation activation : {Activation::clamp, Activation::hard_swish})
+          for (auto [low, high] : {std::pair{-kInfinity, kInfinity}, {0.0f, 6.0f}}) {
+            const isize stride = cols + 3;
+            std::vector<s32> sums(static_cast<std::size_t>(rows * stride));
+            Guarded<f32> y(rows * stride), row_scale(rows), scale(cols), bias(cols), added(rows * cols);
+            Guarded<s32> zero_point(rows), column_sum(cols);
+            for (s32& sum : sums) sum = static_cast<s32>(random.next()) >> random.integer(0, 24);
+            std::memcpy(y.data(), sums.data(), sums.size() * sizeof(s32));
+            for (isize r = 0; r < rows; ++r) {
+              row_scale[r] = random.real(1e-4f, 0.1f);
+              zero_point[r] = static_cast<s32>(random.integer(-128, 127));
+            }
+            for (isize c = 0; c < cols; ++c) {
+              scale[c] = random.real(1e-4f, 0.1f), bias[c] = random.real(-3, 3);
+              column_sum[c] = static_cast<s32>(random.integer(-9000, 9000));
+            }
+            for (isize i = 0; i < added.size(); ++i) added[i] = random.real(-3, 3);
+            table.dequantize_rows({reinterpret_cast<std::byte*>(y.data()),
+                                   rows,
+                                   cols,
+                                   stride,
+                                   row_scale.data(),
+                                   zero_point.data(),
+                                   column_sum.data(),
+                                   scale.data(),
+                                   bias.data(),
+                                   {activation, residual ? added.data() : nullptr, cols, low, high}});
+            isize wrong = 0;
+            for (isize r = 0; r < rows; ++r)
+              for (isize c = 0; c < stride; ++c) {
+                const s32 sum = sums[static_cast<std::size_t>(r * stride + c)];
+                if (c >= cols) {  // between the rows
+                  wrong += test::bits_of(y[r * stride + c]) != static_cast<u32>(sum);
+                  continue;
+                }
+                const u32 moved = static_cast<u32>(sum) - static_cast<u32>(zero_point[r] * column_sum[c]);
+                f32 t = static_cast<f32>(static_cast<s32>(moved)) * row_scale[r];
+                t = t * scale[c];
+                t = t + bias[c];
+                if (residual) t = t + added[r * cols + c];
+                if (activation == Activation::hard_swish) {
+                  f32 gate = t * (1.0f / 6.0f);
+                  gate = gate + 0.5f;
+                  t = t * std::min(std::max<f32>(gate, 0), 1.0f);
+                }
+                wrong += !same_value(y[r * stride + c], std::min(std::max<f32>(t, low), high));
+              }
+            CHECK(wrong == 0);
+          }
   });
 }
 

@@ -289,8 +289,28 @@ def conv_transpose(call: Call) -> np.ndarray:
 
 
 def gemm(call: Call) -> np.ndarray:
+    if call.attribute("dynamic", 0):
+        return dynamic_gemm(call)
     x, w = weights(call)
     return finish(call, sums(call, x @ w.T), call.value(3))
+
+
+def dynamic_gemm(call: Call) -> np.ndarray:
+    """Each row of x on a grid of its own, in the operations of csrc/kernels/convert/convert.h."""
+    x, w, own = call.values[0], call.values[1], call.quantization(1)
+    assert not own.zero_point.any(), "weights must be symmetric"
+    known = np.where(np.isnan(x), F32(0), x)
+    low, high = known.min(-1, keepdims=True, initial=F32(0)), known.max(-1, keepdims=True, initial=F32(0))
+    scale = high / F32(255) - low / F32(255)
+    scale = np.where(scale < F32(2.0**-60), F32(1), scale)
+    zero_point = np.where(np.isinf(scale), 0, np.clip(np.rint(F32(-128) - low / scale), -128, 127)).astype(S64)
+    steps = x / scale
+    rows = store_s8(np.where(np.isnan(steps), F32(0), steps), zero_point).astype(S64) - zero_point
+    t = (rows @ w.T.astype(S64)).astype(F32) * scale * own.scale
+    t = t if call.value(2) is None else t + call.value(2)
+    t = t if call.value(3) is None else t + call.value(3)
+    t = hard_swish(t, F32(1 / 6)) if call.attribute("activation", "") == "hard_swish" else t
+    return np.asarray(clamp(t, *map(F32, call.clamp)))
 
 
 def mat_mul(call: Call) -> np.ndarray:

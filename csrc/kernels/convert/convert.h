@@ -2,10 +2,12 @@
 // Conversions between dtypes: quantize, dequantize, cast. The same bits on every ISA: plain IEEE operations in the
 // order that convert.inc writes down.
 
+#include <cstddef>
 #include <span>
 
 #include "base/isa.h"
 #include "base/types.h"
+#include "kernels/epilogue.h"
 
 namespace whit::convert {
 
@@ -34,6 +36,34 @@ struct QuantizePlanesArgs {
   s32 zero_point;
 };
 
+/// Each row of x [rows, cols] on a grid of its own, which spans its values and 0 (NaN counts as 0):
+///     low = min(0, x...), high = max(0, x...)
+///     scale[r] = high / 255 - low / 255, or 1 where that is below 2^-60
+///     zero_point[r] = round_to_nearest_even(-128 - low / scale[r]) within [-128, 127], or 0 where scale[r] is infinite
+///     y = quantize(x, scale[r], zero_point[r])
+/// The scale of a row with an infinity is infinite, so that what is computed from it becomes NaN.
+struct QuantizeRowsArgs {
+  const f32* x;
+  s8* y;
+  isize rows, cols;
+  f32* scale;       ///< [rows]
+  s32* zero_point;  ///< [rows]
+};
+
+/// Products of such rows with quantised columns, back to real numbers, each operation rounded on its own:
+///     t = f32(sum - zero_point[r] * column_sum[c]) * row_scale[r];  t = t * scale[c];  t = t + bias[c]
+/// then as EpilogueF32 says. The difference wraps modulo 2^32.
+struct DequantizeRowsArgs {
+  std::byte* y;  ///< [rows, cols], rows `stride` elements apart: s32 sums become f32
+  isize rows, cols, stride;
+  const f32* row_scale;   ///< [rows]
+  const s32* zero_point;  ///< [rows]
+  const s32* column_sum;  ///< [cols]: sums of the weights
+  const f32* scale;       ///< [cols]
+  const f32* bias;        ///< [cols]
+  EpilogueF32 epilogue;
+};
+
 /// Order of Table::cast.
 enum class Number : u8 { f32, s8, u8, s32 };
 
@@ -48,6 +78,8 @@ struct Table {
   Isa isa;
   void (*quantize)(const QuantizeArgs&);
   void (*quantize_planes)(const QuantizePlanesArgs&);
+  void (*quantize_rows)(const QuantizeRowsArgs&);
+  void (*dequantize_rows)(const DequantizeRowsArgs&);
   void (*dequantize_s8)(const QuantizeArgs&);
   void (*dequantize_s32)(const QuantizeArgs&);
   void (*cast[4][4])(const CastArgs&);  ///< [from][to]; null on the diagonal

@@ -105,6 +105,7 @@ constexpr Table make_table_neon32() {
   Table table = make_table(Isa::neon32);
   table.quantize = quantize_neon32;
   table.quantize_planes = quantize_planes<quantize_neon32>;
+  table.quantize_rows = quantize_rows<quantize_neon32>;
   return table;
 }
 

@@ -74,6 +74,11 @@ def add(verbs: Any) -> None:
         metavar="PATTERN",
         help="leave the layers with such names in f32 (*, ? and [...] match); may be repeated",
     )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="training (a distill step) saves to it, and the same command goes on from it after it was killed",
+    )
     add_shape(parser, "fix the sizes of an input that the model leaves open; may be repeated")
     add_evaluation(parser)
     add_auto(parser)
@@ -116,6 +121,7 @@ def _run(arguments: argparse.Namespace) -> int:
         evaluation=arguments.data if found and not arguments.eval else arguments.eval,
         labels=arguments.labels,
         times=arguments.times or str(arguments.report).lower().endswith(".html"),
+        checkpoint=arguments.checkpoint,
     )
     if arguments.report:
         write_report(arguments.report, report, found)

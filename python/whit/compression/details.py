@@ -92,9 +92,8 @@ def _is_zero(graph: Graph, name: str, values: np.ndarray) -> np.ndarray:
 
 def _symbols(graph: Graph, name: str, values: np.ndarray) -> np.ndarray:
     """What an entropy coder meets: small integers where the tensor has them, else the values."""
-    codes = getattr(graph.tensors[name], "codes", None)
-    found = getattr(codes, "codes", None)
-    return found if isinstance(found, np.ndarray) else values
+    codes = graph.tensors[name].codes
+    return values if codes is None else codes.codes
 
 
 def _entropy(symbols: np.ndarray) -> float:
@@ -104,16 +103,17 @@ def _entropy(symbols: np.ndarray) -> float:
     return float(max(0.0, -(shares * np.log2(shares)).sum()))
 
 
-def with_storage(report: Report, reference: Graph, result: Graph, model: Model) -> Report:
-    """The report with what `model`, the file that was written, says of every layer's constants."""
+def with_storage(
+    report: Report, layers: Mapping[str, Sequence[Node]], reference: Graph, result: Graph, model: Model
+) -> Report:
+    """The report with what `model`, the file that was written, says of the constants of each of `layer_nodes`."""
     stored = {str(item["name"]): int(item["stored_bytes"]) for item in model.tensors()}
-    found = layer_nodes(reference, result)
     before = {node.name: _elements(reference, node) for node in reference.nodes}
-    layers = []
+    found = []
     for layer in report.layers:
-        storage = storage_of(result, found[layer.name], stored)
+        storage = storage_of(result, layers[layer.name], stored)
         elements = before[layer.name]
-        layers.append(
+        found.append(
             replace(
                 layer,
                 stored_bytes=storage.stored_bytes,
@@ -122,7 +122,7 @@ def with_storage(report: Report, reference: Graph, result: Graph, model: Model) 
                 entropy=None if storage.entropy is None else round(storage.entropy, 3),
             )
         )
-    return replace(report, layers=tuple(layers))
+    return replace(report, layers=tuple(found))
 
 
 def _elements(graph: Graph, node: Node) -> int:
@@ -130,16 +130,17 @@ def _elements(graph: Graph, node: Node) -> int:
     return sum(data.size for data in found if data is not None)
 
 
-def with_times(report: Report, reference: Graph, result: Graph, model: Model, feeds: Feeds) -> Report:
-    """The report with times of both models on this machine, measured in turns; `model` is the file of `result`."""
+def with_times(
+    report: Report, layers: Mapping[str, Sequence[Node]], reference: Graph, model: Model, feeds: Feeds
+) -> Report:
+    """The report with times of both models, and each of `layer_nodes`, on this machine, measured in turns."""
     from whit.format import write
 
     with load(write(reference)) as original:
         before, after = _profiles((original, model), feeds)
-    nodes = layer_nodes(reference, result)
 
     def timed(layer: LayerReport) -> LayerReport:
-        spent = sum(after.get(name, 0.0) for name in dict.fromkeys(node.name for node in nodes[layer.name]))
+        spent = sum(after.get(name, 0.0) for name in dict.fromkeys(node.name for node in layers[layer.name]))
         return replace(layer, ms_before=round(before.get(layer.name, 0.0), 5), ms_after=round(spent, 5))
 
     return replace(

@@ -19,14 +19,14 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from whit.compression.calibrate import Statistics
-from whit.compression.plan import PRODUCTS, Plan, has_residual
-from whit.ir import Graph, Node
+from whit.compression.plan import Plan, has_residual
+from whit.ir import PRODUCTS, Graph, Node
 
 __all__ = ["decode_factors", "encode_factors", "equalize"]
 
@@ -51,14 +51,18 @@ class _Group:
     limit: float = math.inf
 
 
-def equalize(graph: Graph, plan: Plan, statistics: Mapping[str, Statistics]) -> dict[str, np.ndarray]:
+def equalize(
+    graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], kept: Collection[str] = ()
+) -> dict[str, np.ndarray]:
     """Equalises the planned tensors of a graph, in place, and adjusts the statistics to what they would be now.
+
+    Left alone are the tensors of `kept`, and those next to weights that have codes: scaled, they would lie on no grid.
 
     Returns:
         Tensor -> its factors, f64 [C].
     """
     result: dict[str, np.ndarray] = {}
-    for group in _groups(graph, plan):
+    for group in _groups(graph, plan, kept):
         observed = [name for name in group.tensors if name in statistics]
         channels = {statistics[name].low.size for name in observed}
         if not group.readers or len(channels) != 1 or channels == {1}:
@@ -97,10 +101,10 @@ def decode_factors(stored: object) -> dict[str, np.ndarray]:
 # --- which tensors ---
 
 
-def _groups(graph: Graph, plan: Plan) -> Iterator[_Group]:
+def _groups(graph: Graph, plan: Plan, kept: Collection[str]) -> Iterator[_Group]:
     """Groups of tensors that may be scaled, in the order of the graph."""
     parent = {name: name for node in graph.nodes for name in node.outputs if name}
-    fixed = {name for name in parent if name in graph.outputs or name not in plan.groups}
+    fixed = {name for name in parent if name in graph.outputs or name in kept or name not in plan.groups}
 
     def find(name: str) -> str:
         while parent[name] != name:
@@ -119,6 +123,8 @@ def _groups(graph: Graph, plan: Plan) -> Iterator[_Group]:
         if node.op in PRODUCTS and node in plan.nodes:
             if not _is_scalable(node):
                 fixed.add(output)
+            if graph.tensors[node.inputs[1]].codes is not None:
+                fixed.update(name for name in (node.inputs[0], output) if name in parent)
             if has_residual(node):
                 tie(node.inputs[3], output)
         elif node in plan.nodes and node.op in _KEEP_CHANNELS and _keeps_channels(graph, node):
@@ -247,7 +253,7 @@ def _scale_rows(graph: Graph, node: Node, factors: np.ndarray) -> None:
     shape = graph.tensors[node.inputs[1]].shape
     assert shape is not None
     _replace(graph, node, 1, factors.reshape(-1, *[1] * (len(shape) - 1)))
-    if len(node.inputs) > 2 and node.inputs[2]:
+    if node.input(2):
         _replace(graph, node, 2, factors)
 
 

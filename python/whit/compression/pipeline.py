@@ -44,6 +44,7 @@ def compress(
     evaluation: Any = None,
     labels: Any = None,
     times: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
     """Compresses a model into a .whit file.
@@ -64,6 +65,8 @@ def compress(
         labels: the right class of each: an array, a .npy file, or a .txt or .csv file with one number on each line.
             Without, what counts is how often the file chooses the class that the original does.
         times: measures both models on this machine, operator by operator.
+        checkpoint: file that training (a distill step) saves to once an epoch: a run that was killed goes on from it
+            when the same call is made again, and ends with the same bytes. More such steps add .2, .3, ... to its name.
         progress: called with (label, done, total) instead of drawing a progress bar on the terminal.
 
     Returns:
@@ -84,6 +87,7 @@ def compress(
         evaluation=evaluation,
         labels=labels,
         times=times,
+        checkpoint=checkpoint,
         callback=progress,
     )
 
@@ -99,6 +103,7 @@ def run_pipeline(
     evaluation: Any = None,
     labels: Any = None,
     times: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
     callback: ProgressCallback | None = None,
     runner: RunnerFactory = engine_runner,
 ) -> Report:
@@ -107,21 +112,23 @@ def run_pipeline(
     from whit.model import load
 
     path = None if out is None else _check_out(out)
+    saved = None if checkpoint is None else _check_checkpoint(checkpoint, path, recipe)
     if labels is not None and evaluation is None:
         raise InvalidArgumentError("compress: labels go with evaluation data; give both")
     prepared = prepare(model, recipe, data, preprocess=preprocess, input_shapes=input_shapes)
     evaluated = None if evaluation is None else prepared.evaluation(evaluation, labels, runner, callback)
-    report, result = apply(prepared, recipe, runner=runner, callback=callback)
+    report, result = apply(prepared, recipe, runner=runner, callback=callback, checkpoint=saved)
     file = write(result, recipe.storage)
     with load(file) as made:
-        report = with_storage(report, prepared.reference, result, made)
+        parts = layer_nodes(prepared.reference, result)
+        report = with_storage(report, parts, prepared.reference, result, made)
         if evaluated is not None:
             samples, reference = evaluated
             report = replace(report, accuracy=reference.evaluate(runner(result, []), samples, callback))
         if times:
             first = None if prepared.data is None else next(iter(prepared.data))
             feeds = sample_feeds(prepared.reference, first)
-            report = with_times(report, prepared.reference, result, made, feeds)
+            report = with_times(report, parts, prepared.reference, made, feeds)
     if path is None:
         return replace(report, file_bytes=len(file), file=file)
     store(file, path)
@@ -195,8 +202,9 @@ def apply(
     runner: RunnerFactory = engine_runner,
     callback: ProgressCallback | None = None,
     errors: bool = True,
+    checkpoint: Path | None = None,
 ) -> tuple[Report, Graph]:
-    """Applies a recipe. `errors` says whether those of the layers are measured.
+    """Applies a recipe. `errors` says whether those of the layers are measured, `checkpoint` is for steps that train.
 
     Returns:
         What was done (sizes in the file are not known yet), and the graph to write.
@@ -204,8 +212,10 @@ def apply(
     from whit.optimize.base import clone
 
     reference, dataset = prepared.reference, prepared.data
-    state = State(clone(reference), reference, dataset, runner, callback, recipe.seed)
+    state = State(clone(reference), reference, dataset, runner, callback, recipe.seed, checkpoint)
     for step in recipe.steps:
+        if not step.names(state.graph):
+            state.notes.append(f"{step.kind}: the model has no layer that this step is for")
         step.apply(state)
     result = state.graph
     layers = _layers(state, _errors(state) if errors else {})
@@ -249,6 +259,19 @@ def _check_out(out: str | os.PathLike[str]) -> Path:
         raise InvalidArgumentError(f"compress: {path} is a folder; give the name of a file")
     if not path.parent.is_dir():
         raise InvalidArgumentError(f"compress: the folder {path.parent} does not exist")
+    return path
+
+
+def _check_checkpoint(checkpoint: str | os.PathLike[str], out: Path | None, recipe: Recipe) -> Path:
+    path = Path(checkpoint)
+    if not any(step.trains for step in recipe.steps):
+        raise InvalidArgumentError(
+            f"compress: recipe {recipe.name!r} has no step that trains; leave the checkpoint out"
+        )
+    if path.is_dir() or not path.parent.is_dir():
+        raise InvalidArgumentError(f"compress: checkpoint {path}: is a folder, or its folder does not exist")
+    if out is not None and path.absolute() == out.absolute():
+        raise InvalidArgumentError(f"compress: {path} is the file to write; give the checkpoint another name")
     return path
 
 
@@ -309,6 +332,8 @@ def _dtype(graph: Graph, node: Node | None) -> str:
         return "merged"
     first = graph.tensors[node.inputs[0]].dtype
     weights = graph.tensors[node.inputs[1]].dtype if len(node.inputs) > 1 and node.inputs[1] else first
+    if node.attributes.get("dynamic"):
+        return "s8 (dynamic)"
     return "f32 (s8 weights)" if first == "f32" and weights == "s8" else first
 
 

@@ -22,15 +22,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from whit.ir import Graph, Node
+from whit.ir import PRODUCTS, Graph, Node
 from whit.optimize.base import attribute_floats
 
 if TYPE_CHECKING:
     from whit.compression.steps import Step
 
-__all__ = ["PRODUCTS", "Plan", "data_inputs", "has_residual", "make_plan", "observed"]
+__all__ = ["Plan", "data_inputs", "has_residual", "make_plan", "observed"]
 
-PRODUCTS = frozenset({"conv", "conv_transpose", "gemm"})
 _BINARY = frozenset({"add", "sub", "mul"})
 _RESCALING = _BINARY | {
     *("average_pool", "reduce_mean", "clip", "leaky_relu", "elu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish"),
@@ -68,7 +67,7 @@ class Plan:
 def data_inputs(node: Node) -> list[int]:
     """Positions of the inputs that hold activations (not weights, bias or indices)."""
     if node.op in PRODUCTS:
-        return [index for index in (0, 3) if index < len(node.inputs) and node.inputs[index]]
+        return [index for index in (0, 3) if node.input(index)]
     if node.op in _BINARY or node.op == "concat":
         return [index for index, name in enumerate(node.inputs) if name]
     return [0]
@@ -76,7 +75,7 @@ def data_inputs(node: Node) -> list[int]:
 
 def has_residual(node: Node) -> bool:
     """True for a product that adds a tensor. Its result is s8 even where nobody needs that: no kernel gives f32."""
-    return node.op in PRODUCTS and len(node.inputs) > 3 and node.inputs[3] != ""
+    return node.op in PRODUCTS and node.input(3) != ""
 
 
 def make_plan(graph: Graph, step: Step) -> Plan:
@@ -127,9 +126,8 @@ def _reason_against(graph: Graph, node: Node, step: Step) -> str | None:
         return "not f32"
     if node.op in PRODUCTS:
         weights = graph.constant(node.inputs[1])
-        has_bias = len(node.inputs) > 2 and node.inputs[2] != ""
-        bias = graph.constant(node.inputs[2]) if has_bias else None
-        if weights is None or (has_bias and bias is None):
+        bias = graph.constant(node.input(2))
+        if weights is None or (node.input(2) and bias is None):
             return "weights or bias are computed"
         if weights.dtype != np.float32:
             return "weights are quantised already"

@@ -18,15 +18,15 @@ import numpy as np
 
 from whit.compression.calibrate import Statistics
 from whit.compression.pictures import pixel_quantization
-from whit.compression.plan import PRODUCTS, Plan, data_inputs, has_residual
+from whit.compression.plan import Plan, data_inputs, has_residual
 from whit.compression.ranges import activation_quantization, choose_range, quantize_values, widen_for_bias
-from whit.ir import Graph, LinearCodes, Node, Quantization, Tensor
+from whit.ir import PRODUCTS, WEIGHT_INPUTS, Graph, LinearCodes, Node, Quantization, Tensor
 from whit.optimize.base import attribute_floats
 
 if TYPE_CHECKING:
     from whit.compression.steps.quantize import Quantize
 
-__all__ = ["Rounding", "quantize", "quantize_weights"]
+__all__ = ["Rounding", "quantize", "quantize_weights", "round_rows_at_run_time"]
 
 
 #: Rounds the weights of a node, [O, ...], by the settings for it.
@@ -34,7 +34,12 @@ Rounding = Callable[["Quantize", Node, np.ndarray], LinearCodes]
 
 
 def quantize(
-    graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], step: Quantize, rounding: Rounding
+    graph: Graph,
+    plan: Plan,
+    statistics: Mapping[str, Statistics],
+    step: Quantize,
+    rounding: Rounding,
+    trained: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
     """Applies a plan to the graph it was made for, in place.
 
@@ -44,8 +49,9 @@ def quantize(
         statistics: of every tensor that `plan.observed` names; with bias correction also of every product's input.
         step: says how ranges are chosen and whether biases are corrected.
         rounding: rounds weights; here to symmetric codes, a scale for each channel or one for all.
+        trained: low and high of tensors that training rounded, in place of a choice.
     """
-    quantizations = _activation_quantizations(graph, plan, statistics, step)
+    quantizations = _activation_quantizations(graph, plan, statistics, step, trained or {})
     products = [node for node in graph.nodes if node in plan.nodes and node.op in PRODUCTS]
     shared: dict[tuple[str, bytes], str] = {}
     for node in products:
@@ -59,10 +65,9 @@ def quantize(
 def quantize_weights(graph: Graph, step: Quantize, rounding: Rounding) -> dict[str, str]:
     """Rounds f32 weights, in place; arithmetic stays f32. Returns why some were left alone."""
     reasons: dict[str, str] = {}
-    positions = {"conv": (1,), "conv_transpose": (1,), "gemm": (1,), "lstm": (1, 2)}
     done: dict[str, str] = {}
     for node in graph.nodes:
-        for position in positions.get(node.op, ()):
+        for position in WEIGHT_INPUTS.get(node.op, ()):
             name = node.inputs[position]
             weights = graph.constant(name)
             settings = step.for_node(node)
@@ -85,6 +90,16 @@ def quantize_weights(graph: Graph, step: Quantize, rounding: Rounding) -> dict[s
     return reasons
 
 
+def round_rows_at_run_time(graph: Graph) -> None:
+    """Makes integer products of the fully connected layers with s8 weights, in place; what they read stays f32."""
+    for node in graph.nodes:
+        if node.op != "gemm" or graph.tensors[node.inputs[0]].dtype != "f32":
+            continue
+        weights = graph.tensors[node.inputs[1]]
+        if weights.dtype == "s8" and weights.quantization is not None and not weights.quantization.zero_point.any():
+            node.attributes["dynamic"] = 1
+
+
 def _add_weights(graph: Graph, name: str, codes: LinearCodes, axis: int) -> str:
     """A constant of rounded weights: s8 where a quantisation can say what they are, else f32 that the file codes."""
     zero_point = np.broadcast_to(codes.zero_point, codes.scale.shape)
@@ -101,7 +116,11 @@ def _add_weights(graph: Graph, name: str, codes: LinearCodes, axis: int) -> str:
 
 
 def _activation_quantizations(
-    graph: Graph, plan: Plan, statistics: Mapping[str, Statistics], step: Quantize
+    graph: Graph,
+    plan: Plan,
+    statistics: Mapping[str, Statistics],
+    step: Quantize,
+    trained: Mapping[str, tuple[float, float]],
 ) -> dict[str, Quantization]:
     """The quantisation of every planned tensor."""
     ranges: dict[str, tuple[float, float]] = {}
@@ -112,11 +131,15 @@ def _activation_quantizations(
             if constant is not None:
                 bottom, top = (float(constant.min()), float(constant.max())) if constant.size else (0.0, 0.0)
             else:
-                bottom, top = choose_range(statistics[name].distribution, step.calibration)
+                bottom, top = trained.get(name) or choose_range(statistics[name].distribution, step.calibration)
             low, high = min(low, bottom), max(high, top)
         for value in plan.fixed.get(group, []):
             low, high = min(low, value), max(high, value)
         ranges[group] = low, high
+    for name, (low, high) in trained.items():  # those that repeat a source's values too: training saw them so
+        if name in plan.groups:
+            bottom, top = ranges[plan.groups[name]]
+            ranges[plan.groups[name]] = min(low, bottom), max(high, top)
     by_group = {group: activation_quantization(*found) for group, found in ranges.items()}
     for group, sources in plan.sources.items():
         for known in filter(None, (pixel_quantization(graph, name) for name in sources)):
@@ -137,8 +160,7 @@ def _quantize_product(
     weights, settings = graph.constant(node.inputs[1]), step.for_node(node)
     assert weights is not None, "the plan holds products with constant weights only"
     assert settings is not None, "the plan holds the step's layers only"
-    has_bias = len(node.inputs) > 2 and node.inputs[2] != ""
-    bias = graph.constant(node.inputs[2]) if has_bias else None
+    bias = graph.constant(node.input(2))
     input_scale = float(input_quantization.scale[0])
     codes = rounding(settings, node, weights)
     values, scale = codes.codes, np.broadcast_to(codes.scale, len(weights)).copy()
@@ -164,7 +186,7 @@ def _quantize_product(
     bias_quantization = Quantization(bias_scale, np.zeros(len(bias_scale), np.int32), 0)
     steps = np.rint(bias.astype(np.float64) / bias_scale.astype(np.float64))
     limit = 2**30
-    hint = f"{node.inputs[2] if has_bias else weights_name + '_bias'}_s32"
+    hint = f"{node.input(2) or weights_name + '_bias'}_s32"
     constant = graph.add_constant(hint, np.clip(steps, -limit, limit).astype(np.int32), bias_quantization)
     node.inputs[2:3] = [_dequantize(graph, node, constant, f"{constant}_dq", bias.shape)]
 
@@ -177,8 +199,8 @@ def _correct_bias(graph: Graph, node: Node, weights: np.ndarray, rounded: str) -
     if node.op != "conv" or not node.attributes.get("pad_values"):
         return
     error = _real(graph.tensors[rounded]) - weights
-    bias = graph.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
-    if bias is None and len(node.inputs) > 2 and node.inputs[2]:
+    bias = graph.constant(node.input(2))
+    if bias is None and node.input(2):
         return  # computed
     shift = _mean_output(node, error, np.asarray(attribute_floats(node, "pad_values")))
     corrected = (-shift if bias is None else bias - shift).astype(np.float32)

@@ -66,7 +66,7 @@ class Recipe(Settings):
         if isinstance(recipe, Mapping):
             return cls.from_dict(recipe)
         if isinstance(recipe, os.PathLike) or (isinstance(recipe, str) and recipe.endswith(".toml")):
-            return cls.from_toml(_read(recipe))
+            return cls.from_dict(_parse_toml(_read(recipe), os.fspath(recipe)), os.fspath(recipe))
         if not isinstance(recipe, str) or recipe not in PRESETS:
             close = did_you_mean(recipe, list(PRESETS)) if isinstance(recipe, str) else ""
             raise RecipeError(f"no recipe {recipe!r}{close}; recipes: {', '.join(PRESETS)}, or a .toml file")
@@ -94,8 +94,8 @@ class Recipe(Settings):
             return cls.of(values.pop("name", "int8")).changed(values)
         steps = values.pop("steps")
         if not isinstance(steps, (list, tuple)):
-            raise RecipeError(f"{where}.steps must be a list of tables; got {type(steps).__name__}")
-        return cls(**values, steps=tuple(_step(step, number) for number, step in enumerate(steps)))
+            raise RecipeError(f"{where}.steps must be a list of tables ([[steps]] in TOML); got {type(steps).__name__}")
+        return cls(**values, steps=tuple(_step(step, f"{where}.steps[{number}]") for number, step in enumerate(steps)))
 
     def to_toml(self) -> str:
         """As a TOML document; `from_toml` gives the same recipe back."""
@@ -151,10 +151,9 @@ class Recipe(Settings):
         return replace(self, steps=tuple(steps))
 
 
-def _step(values: Any, number: int) -> Step:
-    where = f"recipe.steps[{number}]"
+def _step(values: Any, where: str) -> Step:
     if not isinstance(values, Mapping):
-        raise RecipeError(f"{where} must be a table; got {values!r}")
+        raise RecipeError(f'{where} must be a table with a kind, such as {{kind = "quantize"}}; got {values!r}')
     kind = values.get("kind")
     if kind not in STEPS:
         close = did_you_mean(kind, list(STEPS)) if isinstance(kind, str) else ""

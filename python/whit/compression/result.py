@@ -18,7 +18,7 @@ class LayerReport:
 
     Attributes:
         name, op: of the operator.
-        dtype: how it computes: "s8", "f32", or "f32 (s8 weights)".
+        dtype: how it computes: "s8", "s8 (dynamic)", "f32", or "f32 (s8 weights)".
         bytes_before, bytes_after: of its constants.
         snr_db: signal-to-noise ratio of its output against the f32 model on calibration data, in decibel; 200 if equal,
             None if not measured. Errors of earlier layers are part of it.

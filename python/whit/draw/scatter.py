@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from whit.draw.svg import MARGIN, WIDTH, document, escaped, legend, number_text, text
+from whit.draw.svg import MARGIN, WIDTH, document, escaped, head, number_text, text
 
 __all__ = ["Dot", "Plot", "scatter_chart"]
 
@@ -68,14 +68,7 @@ def scatter_chart(title: str, series: Sequence[str], plots: Sequence[Plot], note
     Returns:
         The text of an SVG file.
     """
-    parts = [text(MARGIN, 26, title, "title")]
-    y = 44.0
-    if note:
-        parts.append(text(MARGIN, y, note, "note"))
-        y += 18
-    if len(series) > 1:
-        drawn, y = legend(series, y)
-        parts += drawn
+    parts, y = head(title, series, note)
     for plot in plots:
         if any(_is_finite(dot, plot.log_x) for dot in plot.dots):
             parts += _plot(plot, y)

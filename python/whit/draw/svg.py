@@ -16,7 +16,7 @@ __all__ = [
     "bar_chart",
     "document",
     "escaped",
-    "legend",
+    "head",
     "linear_ticks",
     "log_ticks",
     "number_text",
@@ -96,14 +96,7 @@ def bar_chart(title: str, series: Sequence[str], panels: Sequence[Panel], note: 
                     raise ValueError(f"row {row.label!r} has {len(given)} {what} for {len(series)} series")
     labels = [row.label for panel in shown for row in panel.rows]
     left = min(MARGIN + max((text_width(label) for label in labels), default=0.0) + 8, WIDTH / 2)
-    parts = [text(MARGIN, 26, title, "title")]
-    y = 44.0
-    if note:
-        parts.append(text(MARGIN, y, note, "note"))
-        y += 18
-    if len(series) > 1:
-        drawn, y = legend(series, y)
-        parts += drawn
+    parts, y = head(title, series, note)
     for panel in shown:
         drawn, y = _panel(panel, left, y)
         parts += drawn
@@ -162,7 +155,19 @@ def _panel(panel: Panel, left: float, top: float) -> tuple[list[str], float]:
     return [*grid, *parts], y
 
 
-def legend(series: Sequence[str], y: float) -> tuple[list[str], float]:
+def head(title: str, series: Sequence[str], note: str) -> tuple[list[str], float]:
+    """Title, note and, for more than one series, the legend; and where the first panel begins."""
+    parts, y = [text(MARGIN, 26, title, "title")], 44.0
+    if note:
+        parts.append(text(MARGIN, y, note, "note"))
+        y += 18
+    if len(series) < 2:
+        return parts, y
+    drawn, y = _legend(series, y)
+    return parts + drawn, y
+
+
+def _legend(series: Sequence[str], y: float) -> tuple[list[str], float]:
     """A square and a name for each, in as many lines as it takes, and where the first panel begins."""
     parts, x = [], float(MARGIN)
     for index, name in enumerate(series):

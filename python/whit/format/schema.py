@@ -49,7 +49,7 @@ __all__ = [
 MAGIC = b"\x89WHIT\r\n\x1a"
 VERSION = (1, 0)
 #: What is younger than that: (operator, attribute) -> minor version. As defaults these are not written.
-MINOR_VERSIONS = {("conv", "pad_values"): 1, ("quantize_linear", "perm"): 1}
+MINOR_VERSIONS = {("conv", "pad_values"): 1, ("quantize_linear", "perm"): 1, ("gemm", "dynamic"): 2}
 ALIGNMENT = 64
 
 #: magic, major, minor, section count, file bytes, CRC-32C, reserved.

@@ -89,6 +89,16 @@ class Node:
     outputs: list[str]
     attributes: dict[str, Attribute] = field(default_factory=dict)
 
+    def input(self, position: int) -> str:
+        """The name of an input; '' where it is absent, which `Graph.constant` takes."""
+        return self.inputs[position] if position < len(self.inputs) else ""
+
+
+#: Operators of (data, weights, bias, residual), of which the last two may be absent, with an activation.
+PRODUCTS = frozenset({"conv", "conv_transpose", "gemm"})
+#: Where operators that have weights have them.
+WEIGHT_INPUTS = {**dict.fromkeys(sorted(PRODUCTS), (1,)), "lstm": (1, 2)}
+
 
 @dataclass(eq=False)
 class Graph:

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from whit.ir import Graph, Node
+from whit.ir import PRODUCTS, Graph, Node
 from whit.optimize.base import NodePass, attribute_float, attribute_str, redirect, sole_consumer
 
 __all__ = ["FoldBatchNorm", "has_plain_epilogue"]
@@ -26,7 +26,7 @@ class FoldBatchNorm(NodePass):
     """See the module."""
 
     name: ClassVar[str] = "fold_batch_norm"
-    operators: ClassVar[frozenset[str]] = frozenset(("conv", "conv_transpose", "gemm"))
+    operators: ClassVar[frozenset[str]] = PRODUCTS
     requires: ClassVar[tuple[str, ...]] = ("channels_last", "activations_recognized")
     ensures: ClassVar[tuple[str, ...]] = ("batch_norm_folded",)
 
@@ -39,8 +39,7 @@ class FoldBatchNorm(NodePass):
 
 def has_plain_epilogue(node: Node) -> bool:
     """No residual, activation or clamp."""
-    residual = len(node.inputs) > 3 and node.inputs[3] != ""
-    return not residual and attribute_str(node, "activation") == "" and not _is_clamped(node)
+    return not node.input(3) and attribute_str(node, "activation") == "" and not _is_clamped(node)
 
 
 def _is_clamped(node: Node) -> bool:
@@ -56,9 +55,8 @@ def _fold_consumer(graph: Graph, node: Node) -> bool:
     weights, bias = graph.constant(node.inputs[1]), np.zeros(())
     if weights is None or weights.dtype != np.float32:
         return False
-    has_bias = len(node.inputs) > 2 and node.inputs[2] != ""
-    if has_bias:
-        data = graph.constant(node.inputs[2])
+    if node.input(2):
+        data = graph.constant(node.input(2))
         if data is None or data.dtype != np.float32:
             return False
         bias = data.astype(np.float64)
@@ -80,7 +78,7 @@ def _fold_consumer(graph: Graph, node: Node) -> bool:
     if factor.ndim or factor != 1:
         scaled = weights * factor.reshape(-1, *[1] * (weights.ndim - 1))
         node.inputs[1] = graph.add_constant(f"{node.name}_weights", scaled.astype(np.float32))
-    if has_bias or term.any():
+    if node.input(2) or term.any():
         new_bias = np.broadcast_to(bias * factor + term, weights.shape[:1]).astype(np.float32)
         node.inputs[2:3] = [graph.add_constant(f"{node.name}_bias", new_bias)]
     return redirect(graph, other.outputs[0], result)

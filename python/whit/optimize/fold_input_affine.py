@@ -143,8 +143,8 @@ def _shift_bias(graph: Graph, node: Node, term: np.ndarray) -> bool:
     weights = graph.tensors[node.inputs[1]].data
     assert weights is not None, "checked by rewrite"
     shift = (weights * _per_weight(node, weights, term)).reshape(weights.shape[0], -1).sum(axis=1)
-    if len(node.inputs) > 2 and node.inputs[2]:
-        bias = graph.constant(node.inputs[2])
+    if node.input(2):
+        bias = graph.constant(node.input(2))
         if bias is None or bias.dtype != np.float32:
             return False
         shift = shift + bias

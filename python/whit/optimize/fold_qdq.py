@@ -28,7 +28,7 @@ from typing import ClassVar
 import numpy as np
 
 from whit.dtypes import dtype_of
-from whit.ir import Graph, Node, Quantization, Tensor
+from whit.ir import PRODUCTS, Graph, Node, Quantization, Tensor
 from whit.optimize.base import (
     Pass,
     attribute_float,
@@ -39,7 +39,6 @@ from whit.optimize.base import (
     sole_consumer,
 )
 from whit.optimize.s8_forms import (
-    PRODUCTS,
     dequantized,
     fold_operator,
     fold_product,

@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from whit.ir import Attribute, Graph, Node
+from whit.ir import PRODUCTS, Attribute, Graph, Node
 from whit.optimize.base import NodePass, attribute_str, redirect, sole_consumer
 from whit.optimize.recognize_activations import clamp_of, merge_clamps
 
 __all__ = ["FuseActivation"]
-
-_PRODUCTS = frozenset(("conv", "conv_transpose", "gemm"))
 
 
 class FuseActivation(NodePass):
@@ -33,10 +31,10 @@ class FuseActivation(NodePass):
         if before is None or graph.tensors[source].dtype != "f32" or sole_consumer(graph, source) is not node:
             return False
         attributes: dict[str, Attribute]
-        if node.op == "clip" and (before.op in _PRODUCTS or before.op in ("add", "mul")):
+        if node.op == "clip" and (before.op in PRODUCTS or before.op in ("add", "mul")):
             low, high = merge_clamps(clamp_of(before), clamp_of(node))
             attributes = {"clamp_min": low, "clamp_max": high}
-        elif node.op == "hard_swish" and before.op in _PRODUCTS:
+        elif node.op == "hard_swish" and before.op in PRODUCTS:
             if attribute_str(before, "activation") or clamp_of(before) != (-math.inf, math.inf):
                 return False
             attributes = {"activation": "hard_swish"}

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from whit.ir import Graph, Node, Quantization, Tensor
+from whit.ir import PRODUCTS, Graph, Node, Quantization, Tensor
 from whit.optimize.base import attribute_str, scalar_constant
 from whit.optimize.layout_rules import UNARY
 
-__all__ = ["PRODUCTS", "dequantized", "fold_operator", "fold_product", "is_per_tensor_s8", "s8_operands", "s8_weights"]
+__all__ = ["dequantized", "fold_operator", "fold_product", "is_per_tensor_s8", "s8_operands", "s8_weights"]
 
-PRODUCTS = frozenset(("conv", "conv_transpose", "gemm"))
 _ONE_INPUT = (UNARY - {"quantize_linear", "dequantize_linear", "requantize", "cast"}) | {"average_pool", "reduce_mean"}
 _TWO_INPUTS = frozenset(("add", "sub", "mul"))
 
@@ -140,14 +139,14 @@ def _product_operands(graph: Graph, node: Node) -> tuple[Tensor, Tensor, np.ndar
     if weights.quantization.zero_point.any() or (weights.data == -128).any():
         return None
     residual = None
-    if len(node.inputs) > 3 and node.inputs[3]:
+    if node.input(3):
         residual = dequantized(graph, node.inputs[3])
         if residual is None:
             return None
     assert x.quantization is not None, "dequantized gives quantised tensors"
     steps = np.float64(x.quantization.scale[0]) * weights.quantization.scale.astype(np.float64)
     steps = np.broadcast_to(steps, weights.data.shape[:1])
-    if len(node.inputs) < 3 or not node.inputs[2]:
+    if not node.input(2):
         return x, weights, None, residual
     bias = _bias_in_steps(graph, node.inputs[2], steps)
     if bias is None:

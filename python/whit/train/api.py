@@ -101,20 +101,9 @@ def fine_tune(
     mirror = TorchGraph(graph)
     samples = read_samples(data, graph, preprocess)
     objective = Labelled(loss, graph, output, read_labels(labels, len(samples)))
-    trainer = Trainer(
-        mirror,
-        objective,
-        samples,
-        settings,
-        _listed(techniques),
-        regularizer,
-        augment,
-        None if checkpoint is None else Path(checkpoint),
-        checkpoint_every,
-        progress,
-        "fine-tune",
+    return _train(
+        mirror, objective, samples, settings, techniques, regularizer, augment, checkpoint, checkpoint_every, progress
     )
-    return _result(mirror, trainer.run())
 
 
 def distill(
@@ -214,20 +203,9 @@ def distill(
     )
     if features:
         _add_regressors(objective, mirror, samples, first, settings)
-    trainer = Trainer(
-        mirror,
-        objective,
-        samples,
-        settings,
-        _listed(techniques),
-        regularizer,
-        augment,
-        None if checkpoint is None else Path(checkpoint),
-        checkpoint_every,
-        progress,
-        "distill",
+    return _train(
+        mirror, objective, samples, settings, techniques, regularizer, augment, checkpoint, checkpoint_every, progress
     )
-    return _result(mirror, trainer.run())
 
 
 def predict(
@@ -275,8 +253,24 @@ def _options(options: dict[str, Any]) -> Options:
     return Options(**options)
 
 
-def _listed(techniques: Technique | Sequence[Technique]) -> list[Technique]:
-    return [techniques] if isinstance(techniques, Technique) else list(techniques)
+def _train(
+    mirror: TorchGraph,
+    objective: Objective,
+    samples: Samples,
+    options: Options,
+    techniques: Technique | Sequence[Technique],
+    regularizer: Regularizer | None,
+    augment: Augment | None,
+    checkpoint: str | os.PathLike[str] | None,
+    checkpoint_every: int,
+    callback: ProgressCallback | None,
+) -> TrainResult:
+    listed = [techniques] if isinstance(techniques, Technique) else list(techniques)
+    path = None if checkpoint is None else Path(checkpoint)
+    losses = Trainer(
+        mirror, objective, samples, options, listed, regularizer, augment, path, checkpoint_every, callback
+    ).run()
+    return _result(mirror, losses)
 
 
 def _outputs(theirs: Graph, ours: Graph) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from whit.errors import InvalidArgumentError
+from whit.ir import PRODUCTS
 from whit.train.activations import FakeQuantizeActivation
 from whit.train.mirror import TorchGraph
 from whit.train.schedules import cubic_sparsity
@@ -211,10 +212,10 @@ def _read_by_products(mirror: TorchGraph, technique: ActivationQuantization) -> 
     """What convolutions and matrix products read: data and residuals."""
     graph, seen = mirror.graph, set()
     for node in graph.nodes:
-        if node.op not in ("conv", "conv_transpose", "gemm") or not technique.matches([node.name, *node.outputs]):
+        if node.op not in PRODUCTS or not technique.matches([node.name, *node.outputs]):
             continue
         for position in (0, 3):
-            name = node.inputs[position] if position < len(node.inputs) else ""
+            name = node.input(position)
             if name and name not in seen and not graph.tensors[name].is_constant:
                 seen.add(name)
                 yield name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -24,9 +24,11 @@ class Objective(nn.Module):
 
     Attributes:
         keep: tensors of the network that it needs besides the outputs.
+        label: of the progress bar.
     """
 
     keep: tuple[str, ...] = ()
+    label: ClassVar[str]
 
     def forward(self, results: dict[str, Tensor], feeds: dict[str, Tensor], index: Tensor) -> Tensor:
         """The loss, a scalar.
@@ -58,6 +60,8 @@ def logits_of(graph: Graph, output: str | None) -> str:
 
 class Labelled(Objective):
     """Against labels: "cross_entropy" on logits, "mse", or a function of (output, labels)."""
+
+    label = "fine-tune"
 
     def __init__(
         self, loss: str | Callable[[Tensor, Tensor], Tensor], graph: Graph, output: str | None, labels: Tensor
@@ -125,6 +129,8 @@ class Distillation(Objective):
         labelled: another objective, of labels, or None.
         label_weight: its share of the loss; the rest is the teacher's.
     """
+
+    label = "distill"
 
     def __init__(
         self,

@@ -11,15 +11,12 @@ import torch
 from torch import nn
 
 from whit.errors import InvalidArgumentError, ShapeError, UnsupportedOperatorError, WhitError
-from whit.ir import Graph, Node, Tensor, verify
+from whit.ir import WEIGHT_INPUTS, Graph, Node, Tensor, verify
 from whit.optimize.base import attribute_ints, clone
 from whit.train.operators import DTYPES, Operator, build
 from whit.train.transforms import Palette
 
 __all__ = ["TorchGraph"]
-
-#: Where operators keep their weights.
-WEIGHT_INPUTS = {"conv": (1,), "conv_transpose": (1,), "gemm": (1,), "lstm": (1, 2)}
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,6 @@ class Trainer:
         checkpoint: a file to save to and to go on from, or None.
         checkpoint_every: steps between checkpoints; 0: an epoch.
         callback: of the progress bar.
-        label: of the progress bar.
     """
 
     mirror: TorchGraph
@@ -77,7 +76,6 @@ class Trainer:
     checkpoint: Path | None = None
     checkpoint_every: int = 0
     callback: ProgressCallback | None = None
-    label: str = "train"
 
     def run(self) -> list[float]:
         """Trains; returns the mean loss of every epoch.
@@ -111,7 +109,7 @@ class Trainer:
             return losses
         self.mirror.train()
         order: Any = None
-        for step in progress(range(first, total), total - first, self.label, self.callback):
+        for step in progress(range(first, total), total - first, self.objective.label, self.callback):
             epoch, place = divmod(step, epoch_steps)
             if order is None or place == 0:
                 order = torch.randperm(count, generator=_generator(options.seed, epoch))

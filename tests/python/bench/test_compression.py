@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -7,11 +8,12 @@ pytest.importorskip("torch")
 pytest.importorskip("PIL")
 
 import torch
+from PIL import Image
 
 import whit
 import whit.train
 from bench.compression import __main__ as command
-from bench.compression import lenet, mnist, pictures, table
+from bench.compression import lenet, mnist, pictures, stamps, table
 from bench.compression.lenet import Lenet
 from bench.compression.store import round_biases, store
 from bench.compression.table import Context, Row
@@ -63,6 +65,68 @@ def test_pictures_are_seeded_and_differ():
     assert not np.array_equal(first, pictures.pictures(24, 2))
     assert len(np.unique(first.reshape(24, -1), axis=0)) == 24
     assert np.mean(first.reshape(24, -1).std(axis=1) > 10) > 0.7
+
+
+def _packages(folder):
+    """What `stamps.fetch` leaves: one red thing on nothing, its mirror image, a letter; and one green landscape."""
+    things, photos = folder / "usr/share/tuxpaint/stamps", folder / "usr/share/backgrounds/mate/nature"
+    for place in (things / "animals", things / "symbols", photos):
+        place.mkdir(parents=True)
+    thing = Image.new("RGBA", (300, 200))
+    thing.paste((255, 0, 0, 255), (100, 50, 200, 150))
+    for name in ("animals/a.png", "animals/a_mirror.png", "symbols/b.png"):
+        thing.save(things / name)
+    Image.new("RGBA", (9, 9)).save(things / "animals" / "nothing.png")
+    Image.new("RGB", (1500, 900), (0, 200, 0)).save(photos / "meadow.jpg")
+    return folder
+
+
+def test_stamps_are_cut_out_and_pasted(tmp_path):
+    unpacked = _packages(tmp_path)
+    (thing,) = stamps.stamps(unpacked)
+    assert thing.mode == "RGBA"
+    assert 40 <= thing.width <= 46
+    assert 40 <= thing.height <= 46
+    assert np.asarray(thing)[20, 20].tolist() == [255, 0, 0, 255]
+    (meadow,) = stamps.backgrounds(unpacked)
+    assert meadow.size == (1000, 600)
+    random = np.random.default_rng(0)
+    grey = np.full((32, 32, 3), 0.5, np.float32)
+    red, untouched = 0, 0
+    for _ in range(20):
+        found = pictures.paste(thing, grey, random)
+        assert found.shape == (32, 32, 3)
+        assert found.dtype == np.float32
+        assert 0 <= found.min() <= found.max() <= 1
+        red += int((found[:, :, 0] > 0.99).sum())
+        untouched += int((found == 0.5).all(axis=2).sum())
+    assert red > 20 * 100
+    assert untouched > 20 * 100
+
+
+def test_pictures_show_things_of_the_packages(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "photos", lambda: [Image.new("RGB", (200, 100), (90, 90, 90))])
+    made = pictures.pictures(40, 3, _packages(tmp_path))
+    assert np.array_equal(made, pictures.pictures(40, 3, tmp_path))
+    with_things = (made[..., 0].astype(int) - np.maximum(made[..., 1], made[..., 2]) > 120).mean(axis=(1, 2)) > 0.1
+    assert 4 <= with_things.sum() <= 25
+
+
+def test_fetching_packages_says_what_is_missing(tmp_path, monkeypatch):
+    package = tmp_path / "x.deb"
+    package.write_bytes(b"x")
+    stamps.check(package, hashlib.sha256(b"x").hexdigest())
+    with pytest.raises(ValueError, match=r"x\.deb has SHA-256 2d71.*, not 0000"):
+        stamps.check(package, "0000")
+    assert not package.exists()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="need apt-get and dpkg-deb"):
+        stamps.fetch(tmp_path)
+    for tool in ("dpkg-deb", "apt-get"):
+        (tmp_path / tool).write_text("#!/bin/sh\necho no such version >&2\nexit 100\n")
+        (tmp_path / tool).chmod(0o755)
+    with pytest.raises(FileNotFoundError, match=r"apt-get download -q tuxpaint.* failed: no such version"):
+        stamps.fetch(tmp_path)
 
 
 @pytest.mark.parametrize("shape", [(6, 784), (6, 1, 28, 28)])

@@ -11,6 +11,8 @@ import reference
 from whit.ir import Graph, Node, Tensor
 
 INF = float("inf")
+#: Attributes of a product with a ReLU.
+RELU = {"clamp_min": 0.0, "clamp_max": INF}
 
 
 class ReferenceRunner:
@@ -66,6 +68,12 @@ class Builder:
         inputs = [x, self.constant(f"{name}_w", weights), self.constant(f"{name}_b", self.rng.normal(0, 0.1, n))]
         return self.node("gemm", inputs, (*shape[:-1], n), name, **attributes)
 
+    def max_pool(self, x: str, name: str = "pool") -> str:
+        """The largest of each 2 x 2 pixels."""
+        n, h, w, c = self.shape(x)
+        window: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2], "dilations": [1, 1], "pads": [0] * 4}
+        return self.node("max_pool", [x], (n, h // 2, w // 2, c), name, ceil_mode=0, **window)
+
     def finish(self, *outputs: str) -> Graph:
         self.graph.outputs = list(outputs)
         return self.graph
@@ -79,23 +87,13 @@ def small_network() -> Graph:
     d = b.conv(a, 16, name="depthwise", group=16, clamp_min=0.0, clamp_max=6.0)
     r = b.conv(d, 16, 1, name="project", residual=a)
     s = b.node("reduce_mean", [r], (1, 1, 1, 16), "squeeze", axes=[1, 2], keepdims=1)
-    s = b.conv(s, 4, 1, name="reduce", clamp_min=0.0, clamp_max=INF)
+    s = b.conv(s, 4, 1, name="reduce", **RELU)
     s = b.conv(s, 16, 1, name="expand")
     s = b.node("hard_sigmoid", [s], (1, 1, 1, 16), "gate", alpha=0.2, beta=0.5)
     m = b.node("mul", [r, s], (1, 8, 8, 16), "excite")
     h = b.conv(m, 8, name="swish", activation="hard_swish")
     c = b.node("concat", [m, h], (1, 8, 8, 24), "join", axis=3)
-    p = b.node(
-        "max_pool",
-        [c],
-        (1, 4, 4, 24),
-        "pool",
-        kernel_shape=[2, 2],
-        strides=[2, 2],
-        dilations=[1, 1],
-        pads=[0] * 4,
-        ceil_mode=0,
-    )
+    p = b.max_pool(c)
     g = b.node("reduce_mean", [p], (1, 24), "global", axes=[1, 2], keepdims=0)
     logits = b.gemm(g, 10, "classifier")
     return b.finish(b.node("softmax", [logits], (1, 10), "probabilities", axis=1))

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from small_graphs import INF, Builder, ReferenceRunner
+from small_graphs import RELU, Builder, ReferenceRunner
 
 import reference
 from whit.compression.calibrate import Statistics, observe_ranges
@@ -68,7 +68,7 @@ def spread(statistics: Statistics) -> float:
 
 def test_chain_of_dense_depthwise_and_grouped() -> None:
     b = Builder(1)
-    a = b.conv(b.input("x", 1, 6, 6, 4), 8, name="first", clamp_min=0.0, clamp_max=INF)
+    a = b.conv(b.input("x", 1, 6, 6, 4), 8, name="first", **RELU)
     d = b.conv(a, 8, name="depthwise", group=8)
     g = b.conv(d, 16, name="grouped", group=4)
     graph = b.finish(b.conv(g, 4, 1, name="last"))
@@ -85,19 +85,9 @@ def test_chain_of_dense_depthwise_and_grouped() -> None:
 def test_residuals_pools_and_gemm_share_factors() -> None:
     b = Builder(2)
     a = b.conv(b.input("x", 1, 6, 6, 4), 8, name="first")
-    m = b.conv(a, 8, name="middle", clamp_min=0.0, clamp_max=INF)
-    r = b.conv(m, 8, 1, name="join", residual=a, clamp_min=0.0, clamp_max=INF)
-    p = b.node(
-        "max_pool",
-        [r],
-        (1, 3, 3, 8),
-        "pool",
-        kernel_shape=[2, 2],
-        strides=[2, 2],
-        dilations=[1, 1],
-        pads=[0] * 4,
-        ceil_mode=0,
-    )
+    m = b.conv(a, 8, name="middle", **RELU)
+    r = b.conv(m, 8, 1, name="join", residual=a, **RELU)
+    p = b.max_pool(r)
     g = b.node("reduce_mean", [p], (1, 8), "global", axes=[1, 2], keepdims=0)
     graph = b.finish(b.gemm(g, 5, "classifier"))
     uneven(b, "first")

@@ -90,6 +90,19 @@ def test_int8_weights_need_no_data() -> None:
     assert any("fewer than 256" in note for note in notes.values())
 
 
+def test_dynamic_layers_multiply_integers_without_data() -> None:
+    """Fully connected layers round what they read while the model runs; the others stay as with f32 activations."""
+    settings = ["quantize.activations=dynamic", "quantize.min_weight_elements=0"]
+    recipe = PRESETS["int8-weights"].with_settings(settings)
+    assert not recipe.needs_data
+    report = run(small_classifier(), recipe=recipe, data=images(3))
+    kinds = {(layer.op, layer.dtype) for layer in report.layers if layer.op in ("conv", "gemm")}
+    assert kinds == {("conv", "f32 (s8 weights)"), ("gemm", "s8 (dynamic)")}
+    assert all(layer.snr_db is not None and layer.snr_db > 30 for layer in report.layers if layer.op == "gemm")
+    with pytest.raises(RecipeError, match="symmetric weights by channel or by tensor"):
+        PRESETS["int8-weights"].with_settings([*settings, "quantize.granularity=group"])
+
+
 def test_preprocess_is_stored() -> None:
     steps = Preprocess(resize=20, crop=16, scale=1 / 255)
     photos = np.random.default_rng(0).integers(0, 256, (5, 30, 24, 3), np.uint8)
@@ -209,3 +222,12 @@ def test_quantised_models_are_refused_by_int8_and_kept_by_f32() -> None:
     with pytest.raises(RecipeError, match=r"quantised already.*Recipe 'f32' keeps it"):
         run(model, data=np.ones((2, 4), np.float32))
     assert run(model, recipe="f32").file
+
+
+def test_steps_without_layers_are_told() -> None:
+    """A name that no layer has is refused, with the names there are; an operator that the model lacks is noted."""
+    prune = {"kind": "prune", "criterion": "magnitude"}
+    report = run(small_classifier(), recipe={"steps": [prune | {"layers": ["@lstm"]}]})
+    assert report.notes == ("prune: the model has no layer that this step is for",)
+    with pytest.raises(RecipeError, match=r"no layer matches 'convv'.*; layers: .*stem/conv"):
+        run(small_classifier(), recipe={"steps": [prune | {"layers": ["convv"]}]})

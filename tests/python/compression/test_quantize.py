@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_graphs import INF, Builder, ReferenceRunner, photos, small_network
+from small_graphs import INF, RELU, Builder, ReferenceRunner, photos, small_network
 
 import reference
 from whit.compression.calibrate import observe_histograms, observe_ranges
@@ -146,7 +146,7 @@ def test_bias_correction_restores_the_mean() -> None:
     for correct in (False, True):
         b = Builder(11)
         x = b.input("x", 1, 6, 6, 4)
-        y = b.conv(x, 8, 1, name="first", clamp_min=0.0, clamp_max=INF)
+        y = b.conv(x, 8, 1, name="first", **RELU)
         graph = b.finish(b.conv(y, 8, 1, name="second"))
         # one large weight per channel leaves few steps for the others
         weights = graph.tensors["second_w"].data
@@ -195,7 +195,7 @@ def test_f32_operators_in_between() -> None:
 def test_output_that_is_used_inside_too() -> None:
     b = Builder(4)
     x = b.input("x", 1, 6, 6, 4)
-    y = b.conv(x, 8, name="features", clamp_min=0.0, clamp_max=INF)
+    y = b.conv(x, 8, name="features", **RELU)
     p = b.node(
         "max_pool",
         [y],
@@ -281,7 +281,7 @@ def test_products_that_cannot(change, says: str) -> None:
 def test_dynamic_sizes_and_gemm_with_leading_axes() -> None:
     b = Builder(8)
     x = b.input("x", "N", "T", 6)
-    y = b.gemm(x, 12, "up", clamp_min=0.0, clamp_max=INF)
+    y = b.gemm(x, 12, "up", **RELU)
     graph = b.finish(b.gemm(y, 3, "down"))
     samples = [np.random.default_rng(i).normal(size=(1, 2 + i, 6)).astype(np.float32) for i in range(5)]
     data = open_data(samples, [graph.tensors["x"]])

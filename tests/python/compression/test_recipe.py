@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import pytest
 from small_graphs import small_network
@@ -189,3 +190,20 @@ def test_bad_files(tmp_path) -> None:
     bad.write_bytes(b"\xff\xfe")
     with pytest.raises(RecipeError, match="UTF-8"):
         Recipe.of(bad)
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ("[[steps]", r"mine\.toml: not TOML: .*line 1"),
+        ('storag = "packed"', r"mine\.toml: no key 'storag' \(did you mean 'storage'\?\)"),
+        ('[steps]\nkind = "prune"', r"mine\.toml\.steps must be a list of tables \(\[\[steps\]\] in TOML\)"),
+        ('steps = ["prune"]', r"mine\.toml\.steps\[0\] must be a table with a kind, such as"),
+        ('[[steps]]\nkind = "prune"\nshare = 1', r"mine\.toml\.steps\[0\] \(prune\): no key 'share'"),
+    ],
+)
+def test_what_is_wrong_in_a_file_names_the_file(document: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(document)
+    with pytest.raises(RecipeError, match=says):
+        Recipe.of(path)

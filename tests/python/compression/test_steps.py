@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,10 @@ from whit.compression import (
     Step,
 )
 from whit.compression.pipeline import _import
+from whit.compression.ranges import activation_quantization
 from whit.compression.steps import State
 from whit.data import open_data
-from whit.errors import CalibrationError, RecipeError
+from whit.errors import CalibrationError, InvalidArgumentError, RecipeError
 from whit.ir import Graph, verify
 from whit.optimize import optimize
 from whit.optimize.base import clone
@@ -236,6 +238,26 @@ def test_what_was_trained_is_what_is_stored(original: Graph) -> None:
     assert not np.array_equal(products(pruned)[name], products(trained)[name])
 
 
+def test_what_was_trained_is_what_is_computed_with(original: Graph) -> None:
+    """With everything on its default, in integers: equalisation and calibration leave what training rounded."""
+    trained = applied(original, Distill(epochs=2, batch_size=4, bits=4, activations=True))
+    weights = products(trained.graph)
+    Quantize().apply(trained)
+    for node in trained.graph.nodes:
+        if node.name not in weights:
+            continue
+        tensor = trained.graph.tensors[node.inputs[1]]
+        shape = [-1] + [1] * (tensor.data.ndim - 1)
+        values = tensor.data.astype(np.float32) * tensor.quantization.scale.reshape(shape)
+        np.testing.assert_array_equal(values, weights[node.name], err_msg=node.name)
+    found = {name: trained.graph.tensors[name].quantization for name in trained.ranges if name in trained.graph.tensors}
+    assert len(found) >= 3
+    for name, quantization in found.items():
+        wanted = activation_quantization(*trained.ranges[name])
+        np.testing.assert_array_equal(quantization.scale, wanted.scale, err_msg=name)
+        np.testing.assert_array_equal(quantization.zero_point, wanted.zero_point, err_msg=name)
+
+
 def test_needs_data() -> None:
     assert not Cluster().needs_data
     assert Cluster(overrides={"a": {"weighted": True}}).needs_data
@@ -286,3 +308,53 @@ def test_reports_and_comparisons_of_models_with_fewer_channels(tmp_path) -> None
     comparison = compare(small_classifier(), tmp_path / "m.whit", DATA, progress_callback=lambda *_: None)
     wanted = [output.name for output in whit.load(tmp_path / "m.whit").outputs]
     assert [output.name for output in comparison.outputs] == wanted
+
+
+class _KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_killed_distillation_goes_on(steps: int, tmp_path: Path) -> None:
+    """Stopped in the last of its trainings, then called again: the same bytes, and nothing is trained twice."""
+    recipe = Recipe("mine", steps=(*(Distill(epochs=4, batch_size=4, bits=4),) * steps, Quantize()))
+    bars: list[list[tuple[int, int]]] = [[]]
+
+    def watch(label: str, done: int, total: int) -> None:
+        if label == "distill":
+            bars[-1] += [(done, total)] if done else []
+            if killed and len(bars[-1]) == 12 * (steps - 1) + 8:
+                raise _KilledError
+
+    def run(checkpoint: Path | None) -> bytes | None:
+        return whit.compress(small_classifier(), None, recipe, DATA, checkpoint=checkpoint, progress=watch).file
+
+    killed = False
+    whole = run(None)
+    assert len(bars[-1]) == 12 * steps  # an epoch is three steps
+    bars.append([])
+    killed = True
+    with pytest.raises(_KilledError):
+        run(tmp_path / "c")
+    assert {path.name for path in tmp_path.iterdir()} == {"c", *(["c.2"] if steps == 2 else [])}
+    bars.append([])
+    killed = False
+    assert run(tmp_path / "c") == whole
+    assert len(bars[-1]) <= 6  # from the last whole epoch
+    bars.append([])
+    assert run(tmp_path / "c") == whole
+    assert bars[-1] == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name", "says"),
+    [
+        ("int8", "c", "no step that trains"),
+        (Recipe("mine", steps=(Distill(),)), "none/c", "its folder does not exist"),
+        (Recipe("mine", steps=(Distill(),)), "", "is a folder"),
+        (Recipe("mine", steps=(Distill(),)), "out.whit", "give the checkpoint another name"),
+    ],
+)
+def test_useless_checkpoints(recipe: str | Recipe, name: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match=says):
+        whit.compress(small_classifier(), tmp_path / "out.whit", recipe, DATA, checkpoint=tmp_path / name)

@@ -107,6 +107,11 @@ def set_data(
     return change
 
 
+def s8_input(b: BadBuilder, node: Node) -> None:
+    tensor = b.graph.tensors[node.inputs[0]]
+    tensor.dtype, tensor.quantization = "s8", quantization(0.1)
+
+
 def make_input(position: int) -> Callable[[BadBuilder, Node], None]:
     def change(b: BadBuilder, node: Node) -> None:
         b.graph.tensors[node.inputs[position]].data = None
@@ -127,6 +132,19 @@ def gemm(w: tuple[int, ...]) -> Callable[[], Graph]:
     def build() -> Graph:
         b = BadBuilder()
         return b.done(b.raw("gemm", b.input("x", 2, 3), b.random_constant(*w), rank=2))
+
+    return build
+
+
+def dynamic_gemm(change: Callable[[BadBuilder, Node], Any] | None = None, dynamic: int = 1) -> Callable[[], Graph]:
+    """A good product with rows rounded at run time, of which `change` breaks one thing."""
+
+    def build() -> Graph:
+        b = BadBuilder()
+        y = b.raw("gemm", b.input("x", 2, 3), b.weights_s8(4, 3), b.random_constant(4), rank=2, dynamic=dynamic)
+        if change is not None:
+            change(b, b.graph.nodes[0])
+        return b.done(y)
 
     return build
 
@@ -271,6 +289,12 @@ CASES: dict[str, Bad] = {
     # gemm, mat_mul, lstm
     "gemm_k": (gemm((4, 5)), SHAPE, "bad"),
     "gemm_rank": (gemm((4, 3, 1)), SHAPE, "bad"),
+    "dynamic_value": (dynamic_gemm(dynamic=2), UNSUPPORTED, "dynamic is 2; 0 and 1 are known"),
+    "dynamic_w_f32": (dynamic_gemm(set_data(1, lambda w: w.astype("f4"), "f32")), UNSUPPORTED, "s8 is needed"),
+    "dynamic_w_zero_point": (dynamic_gemm(set_quantization(1, quantization(0.1, 1))), UNSUPPORTED, "zero point"),
+    "dynamic_w_minus_128": (dynamic_gemm(set_data(1, lambda w: np.full_like(w, -128), "s8")), UNSUPPORTED, "-128"),
+    "dynamic_bias_s8": (dynamic_gemm(set_data(2, lambda w: w.astype("i1"), "s8")), UNSUPPORTED, "f32 is needed"),
+    "dynamic_x_s8": (dynamic_gemm(s8_input), UNSUPPORTED, "input 'x' is s8; f32 is needed"),
     "mat_mul_k": (two("mat_mul", (2, 3), (4, 5), 2), SHAPE, r"cannot multiply \[2, 3\] by \[4, 5\]"),
     "mat_mul_batch": (two("mat_mul", (2, 2, 3), (3, 3, 5), 3), SHAPE, "cannot multiply"),
     "mat_mul_scalar": (two("mat_mul", (), (3,), 0), SHAPE, "cannot multiply"),

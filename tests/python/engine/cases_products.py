@@ -175,11 +175,33 @@ def gemms() -> Iterator[Case]:
                     inputs.append(b.input_s8("r", *shape[:-1], n, scale=step, zero_point=-128))
                 return [b.node_as("gemm", inputs, quantization(step, 127), activation="hard_swish"), real]
 
+            def dynamic(b: EngineBuilder, shape: tuple[int, ...] = shape, n: int = n, residual: bool = residual) -> str:
+                inputs = [b.input("x", *shape), b.weights_s8(n, shape[-1])]
+                if residual:
+                    return b.node("gemm", *inputs, b.random_constant(n), b.input("r", *shape[:-1], n), dynamic=1)
+                return b.node("gemm", *inputs, dynamic=1, activation="hard_swish", clamp_max=2.0)
+
             name = "x".join(map(str, (*shape, n))) + ("-residual" if residual else "")
             yield Case(f"f32-{name}", "gemm", real, sums(shape[-1], 1.5), seed=seed)
             yield Case(f"s8-{name}", "gemm", integers, exact, True, seed)
+            yield Case(f"dynamic-{name}", "gemm", dynamic, exact, True, seed)
             if not residual:
                 yield Case(f"f32_weights_s8-{name}", "gemm", weights_s8, sums(shape[-1]), seed=seed)
+
+
+def dynamic_special() -> Iterator[Case]:
+    def build(b: EngineBuilder) -> str:
+        x = b.random.standard_normal((9, 40)).astype(np.float32)
+        x[0] = 0
+        x[1, 7] = np.nan
+        x[2, 3], x[3, 39] = np.inf, -np.inf
+        x[4], x[5] = np.abs(x[4]), -np.abs(x[5])
+        x[6] *= 1e38
+        x[7] *= 1e-20
+        x[8] = 5
+        return b.node("gemm", b.feed("x", x), b.weights_s8(11, 40), b.random_constant(11), dynamic=1)
+
+    yield Case("dynamic-special_rows", "gemm", build, exact, True)
 
 
 def conv_transposes() -> Iterator[Case]:
@@ -312,4 +334,4 @@ def lstms() -> Iterator[Case]:
 
 
 def cases() -> list[Case]:
-    return [*convolutions(), *gemms(), *conv_transposes(), *mat_muls(), *lstms()]
+    return [*convolutions(), *gemms(), *dynamic_special(), *conv_transposes(), *mat_muls(), *lstms()]

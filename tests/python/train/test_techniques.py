@@ -8,7 +8,7 @@ import tasks
 import torch
 
 import whit
-from whit.compression.weights.linear import quantize_linear
+from whit.compression.weights.linear import find_linear_grid
 from whit.train import ActivationQuantization, Clustering, Pruning, WeightQuantization, fine_tune, l1, predict, rate
 from whit.train.apply import attach
 from whit.train.mirror import TorchGraph
@@ -150,7 +150,7 @@ def test_what_training_saw_is_what_is_exported(scale: str) -> None:
         np.testing.assert_array_equal(codes.dequantize(), data, strict=True)
         assert np.abs(codes.codes).max() <= 7
         if scale == "minmax":
-            again = quantize_linear(data, bits=4)
+            again = find_linear_grid(data, bits=4).encode(data)
             np.testing.assert_array_equal(again.codes, codes.codes, strict=True)
             np.testing.assert_allclose(again.dequantize(), data, rtol=2e-7)
 

@@ -8,7 +8,7 @@ import torch
 
 import whit
 from whit.compression.ranges import activation_quantization
-from whit.compression.weights.linear import quantize_linear
+from whit.compression.weights.linear import find_linear_grid
 from whit.train.activations import FakeQuantizeActivation
 from whit.train.rounding import least_squares
 from whit.train.transforms import FakeQuantize, Palette, Prune
@@ -42,7 +42,8 @@ def test_values_equal_those_of_compression(bits: int, symmetric: bool, granulari
     """To the bit, in training, as codes, and as compression quantises the same weights."""
     w = weights(5, 2, 9)
     transform = FakeQuantize((5, 2, 9), bits, symmetric=symmetric, granularity=granularity)
-    wanted = quantize_linear(w.detach().numpy(), bits=bits, symmetric=symmetric, granularity=granularity)
+    data = w.detach().numpy()
+    wanted = find_linear_grid(data, bits=bits, symmetric=symmetric, granularity=granularity).encode(data)
     codes = transform.codes(w)
     for name in ("codes", "scale", "zero_point"):
         np.testing.assert_array_equal(getattr(codes, name), getattr(wanted, name), strict=True)

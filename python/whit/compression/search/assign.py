@@ -12,12 +12,10 @@ import numpy as np
 from whit.compression.recipe import Recipe
 from whit.compression.search.candidates import ADDED, ORDER, Candidate
 from whit.compression.steps import STEPS, Quantize, Step
-from whit.ir import Graph, Node
+from whit.ir import WEIGHT_INPUTS, Graph, Node
 
 __all__ = ["for_layers", "layers_of", "options_of", "recipe_of"]
 
-#: Operators whose weights are worth choosing for, and where those are.
-_WEIGHTS = {"conv": (1,), "conv_transpose": (1,), "gemm": (1,), "lstm": (1, 2)}
 #: Smaller weights are left to the recipe.
 _MIN_ELEMENTS = 256
 
@@ -26,7 +24,7 @@ def layers_of(reference: Graph) -> list[Node]:
     """The operators that are searched: those with large f32 constants as weights."""
     found = []
     for node in reference.nodes:
-        weights = [reference.constant(node.inputs[index]) for index in _WEIGHTS.get(node.op, ())]
+        weights = [reference.constant(node.inputs[index]) for index in WEIGHT_INPUTS.get(node.op, ())]
         sizes = [data.size for data in weights if data is not None and data.dtype == np.float32]
         if sizes and sum(sizes) >= _MIN_ELEMENTS:
             found.append(node)

@@ -49,7 +49,9 @@ class Budget:
                 "budget: max_drop is for class scores, min_snr for other outputs; give the one that fits the model"
             )
         if all(value is None for value in (self.max_drop, self.min_snr, self.max_bytes, self.max_ms)):
-            raise InvalidArgumentError("budget: give at least one of max_drop, min_snr, max_bytes, max_ms")
+            raise InvalidArgumentError(
+                "budget: give at least one of max_drop, min_snr, max_bytes, max_ms (as options: --max-drop, ...)"
+            )
 
     @property
     def has_accuracy(self) -> bool:

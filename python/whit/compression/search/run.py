@@ -163,7 +163,8 @@ def search(
         raise InvalidArgumentError("search: labels go with evaluation data; give both")
     if evaluation is None and data is None:
         raise CalibrationError(
-            "search: give evaluation data (or calibration data, which then serves for both): every choice is measured"
+            "search: give evaluation data (or calibration data, which then serves for both): every choice is measured "
+            "(on the command line: --eval or --data DIR|NPZ)"
         )
     base = Recipe.of(recipe)
     given = CANDIDATES if candidates is None else candidates

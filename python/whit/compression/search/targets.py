@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from whit.ir import Graph, Node
+from whit.ir import PRODUCTS, Graph, Node
 
 __all__ = ["TARGETS", "Target", "estimate_ms", "macs"]
 
@@ -56,7 +56,7 @@ TARGETS: dict[str, Target] = {
 }
 #: They cost nothing.
 _VIEWS = frozenset({"reshape", "squeeze", "unsqueeze"})
-_PRODUCTS = frozenset({"conv", "conv_transpose", "gemm", "matmul", "lstm"})
+_PRODUCTS = PRODUCTS | {"matmul", "lstm"}
 
 
 def estimate_ms(graph: Graph, target: str) -> float:
@@ -64,7 +64,8 @@ def estimate_ms(graph: Graph, target: str) -> float:
     core = TARGETS[target]
     cycles = 0.0
     for node in graph.nodes:
-        dtype = "f32" if graph.tensors[node.inputs[0]].dtype == "f32" else "s8"
+        is_f32 = graph.tensors[node.inputs[0]].dtype == "f32" and not node.attributes.get("dynamic")
+        dtype = "f32" if is_f32 else "s8"
         count = macs(graph, node)
         if count:
             cycles += count * core.mac[_kind(graph, node), dtype]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -22,6 +23,9 @@ __all__ = ["State", "Step"]
 
 T = TypeVar("T", bound="Step")
 
+#: Layers that an error names.
+_MOST_LISTED = 12
+
 
 @dataclass
 class State:
@@ -34,6 +38,9 @@ class State:
         runner: runs graphs on them.
         callback: is told of progress; None draws bars on a terminal.
         seed: of everything random.
+        checkpoint: file that steps that train save to, and go on from; None: nothing is saved.
+        trainings: steps that have trained so far.
+        ranges: tensor -> low and high that training rounded it between.
         factors: tensor -> what its channels were multiplied by, f64 [C] (equalisation).
         reasons: node -> why a step left it alone.
         notes: what the user should know.
@@ -45,9 +52,19 @@ class State:
     runner: RunnerFactory = engine_runner
     callback: ProgressCallback | None = None
     seed: int = 0
+    checkpoint: Path | None = None
+    trainings: int = 0
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     factors: dict[str, np.ndarray] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def next_checkpoint(self) -> Path | None:
+        """The file of the next step that trains: `checkpoint`, after that the same with .2, .3, ... behind it."""
+        self.trainings += 1
+        if self.checkpoint is None or self.trainings == 1:
+            return self.checkpoint
+        return self.checkpoint.with_name(f"{self.checkpoint.name}.{self.trainings}")
 
 
 def _overrides(where: str, value: Any) -> dict[str, dict[str, Any]]:
@@ -72,6 +89,7 @@ class Step(Settings):
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict, metadata={"check": _overrides})
 
     kind: ClassVar[str]
+    trains: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,6 +131,10 @@ class Step(Settings):
         found = [values for pattern, values in self.overrides.items() if _matches([pattern], names)]
         return self._overridden(found, self.where()) if found else self
 
+    def names(self, graph: Graph) -> set[str]:
+        """The names of the operators that the step is for."""
+        return {node.name for node in graph.nodes if self.for_node(node) is not None}
+
     def variants(self: T) -> Iterator[T]:
         """The settings as they are, and as each override makes them."""
         yield self
@@ -129,9 +151,10 @@ class Step(Settings):
                 _check_kind(self.where(), pattern)
             elif not any(_matches([pattern], _names(node)) for node in graph.nodes):
                 known = [node.name for node in graph.nodes]
+                more = f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
                 raise RecipeError(
-                    f"{self.where()}: no layer matches {pattern!r}{did_you_mean(pattern, known)}; `whit inspect` of a "
-                    "compressed model, or its report, lists their names"
+                    f"{self.where()}: no layer matches {pattern!r}{did_you_mean(pattern, known)}; layers: "
+                    f"{', '.join(known[:_MOST_LISTED])}{more} (all of them: whit compress with recipe f32)"
                 )
 
     def _overridden(self: T, overrides: Iterable[Mapping[str, Any]], where: str) -> T:

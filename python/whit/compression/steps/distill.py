@@ -32,7 +32,7 @@ class Distill(Step):
         entries: if not 0, weights share so many values of a palette, which are trained.
         bits: if not 0, weights are rounded to so many bits, with straight-through gradients.
         granularity: what shares a scale when they are.
-        activations: outputs between layers are rounded to s8 as well while training.
+        activations: what layers read is rounded to s8 as well while training; a quantize step takes these ranges over.
     """
 
     epochs: int = count(10, low=1)
@@ -49,6 +49,7 @@ class Distill(Step):
 
     kind = "distill"
     needs_data = True
+    trains = True
 
     def apply(self, state: State) -> None:
         from whit import train
@@ -65,9 +66,10 @@ class Distill(Step):
             learning_rate=self.learning_rate,
             relative=True,
             seed=state.seed,
+            checkpoint=state.next_checkpoint(),
             progress=state.callback,
         )
-        state.graph = result.graph
+        state.graph, state.ranges = result.graph, dict(result.ranges)
         state.notes.append(f"distilled: loss {result.losses[0]:.4g} at first, {result.losses[-1]:.4g} in the end")
 
     def _techniques(self, state: State) -> list[Technique]:

@@ -8,11 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from whit.compression.plan import PRODUCTS
 from whit.compression.steps.base import State, Step
 from whit.compression.weights.covariance import Moments, observe_moments
 from whit.compression.weights.products import weights_of
-from whit.ir import Graph, Node
+from whit.ir import PRODUCTS, Graph, Node
 
 __all__ = ["moments_of", "replace_weights", "weighted_layers"]
 

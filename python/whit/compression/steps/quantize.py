@@ -9,8 +9,8 @@ import numpy as np
 
 from whit.compression.calibrate import observe_histograms, observe_ranges
 from whit.compression.equalize import equalize
-from whit.compression.plan import PRODUCTS, Plan, make_plan, observed
-from whit.compression.quantize import Rounding, quantize, quantize_weights
+from whit.compression.plan import Plan, make_plan, observed
+from whit.compression.quantize import Rounding, quantize, quantize_weights, round_rows_at_run_time
 from whit.compression.ranges import Calibration
 from whit.compression.settings import choice, count, flag, group, number
 from whit.compression.steps.base import State, Step
@@ -23,7 +23,7 @@ from whit.compression.weights.logarithmic import LogarithmicCodes, LogarithmicGr
 from whit.compression.weights.products import weights_of
 from whit.compression.weights.sequential import rework_layers
 from whit.errors import RecipeError
-from whit.ir import Graph, LinearCodes, Node
+from whit.ir import PRODUCTS, Graph, LinearCodes, Node
 from whit.optimize import optimize
 
 __all__ = ["Calibration", "Quantize"]
@@ -34,7 +34,10 @@ class Quantize(Step):
     """Rounds weights, and computes in integers where `activations` says so.
 
     Attributes:
-        activations: dtype between layers: "s8" computes in integers, "f32" leaves arithmetic as it was.
+        activations: dtype between layers: "s8" computes in integers, "f32" leaves arithmetic as it was; "dynamic" is
+            f32 too, but fully connected layers round each row they read to s8, on a grid that spans the row while the
+            model runs: integer arithmetic without calibration data (Jacob et al., "Quantization and Training of Neural
+            Networks for Efficient Integer-Arithmetic-Only Inference", 2018, with ranges that are not learned).
         bits: of a weight, 2 to 8, on the logarithmic grid 2 to 4.
         grid: "linear": equal steps; "logarithmic": signed powers of two.
         symmetric: 0 in the middle of the codes, or they go from the lowest weight to the highest.
@@ -52,13 +55,14 @@ class Quantize(Step):
             other, and each makes up for what rounding those before it did to its inputs as well, at the price of two
             runs over the data for each layer. Worth their time below 8 bits.
         damping: for "compensated": see `weights/compensated.py`.
-        calibration: how activation ranges are found; unused for f32 activations.
-        equalize: scales channels against each other where that leaves the f32 model as it is.
+        calibration: how activation ranges are found, but for those that training found; unused for f32 activations.
+        equalize: scales channels against each other where that leaves the f32 model, and what training rounded, as
+            they are.
         bias_correction: adds to every bias what rounding the weights changes in the layer's mean output.
         min_weight_elements: weights with fewer elements stay f32 where activations are f32.
     """
 
-    activations: str = choice("s8", "f32")
+    activations: str = choice("s8", "f32", "dynamic")
     bits: int = count(8, low=2, high=8)
     grid: str = choice("linear", "logarithmic")
     symmetric: bool = flag(True)
@@ -78,7 +82,7 @@ class Quantize(Step):
     kind = "quantize"
 
     def check(self) -> None:
-        if self.activations == "s8" and not (self.symmetric and self.granularity != "group"):
+        if self.activations != "f32" and not (self.symmetric and self.granularity != "group"):
             raise RecipeError(
                 "quantize: integer arithmetic needs symmetric weights by channel or by tensor; change symmetric and "
                 'granularity, or compute in f32 (activations "f32")'
@@ -141,8 +145,10 @@ class Quantize(Step):
 
     def apply(self, state: State) -> None:
         self._round_in_turn(state)
-        if self.activations == "f32":
+        if self.activations != "s8":
             state.reasons.update(quantize_weights(state.graph, self, self._rounding(state)))
+            if self.activations == "dynamic":
+                round_rows_at_run_time(state.graph)
             return
         plan = make_plan(state.graph, self)
         state.reasons.update(plan.reasons)
@@ -157,11 +163,11 @@ class Quantize(Step):
             names += [node.inputs[0] for node in graph.nodes if node in plan.nodes and node.op in PRODUCTS]
         statistics = observe_ranges(graph, names, state.data, runner=state.runner, callback=state.callback)
         if self.equalize:
-            state.factors.update(equalize(graph, plan, statistics))
+            state.factors.update(equalize(graph, plan, statistics, state.ranges))
         if self.calibration.method != "minmax":
             bins = self.calibration.bins
             observe_histograms(graph, statistics, state.data, bins=bins, runner=state.runner, callback=state.callback)
-        quantize(graph, plan, statistics, self, self._rounding(state))
+        quantize(graph, plan, statistics, self, self._rounding(state), state.ranges)
         state.graph = optimize(graph)
 
     def _round_in_turn(self, state: State) -> None:
@@ -201,7 +207,7 @@ class Quantize(Step):
     def _rounding(self, state: State) -> Rounding:
         """Rounds as each layer's settings say; weights that lie on a grid already stay as they are."""
         graph = state.graph
-        integers = self.activations == "s8"
+        integers = self.activations != "f32"
         known = {node.name: codes for node in graph.nodes for codes in [_codes(graph, node, integers)] if codes}
         products = (node for node in graph.nodes if node.op in PRODUCTS and weights_of(graph, node) is not None)
         chosen = ((node, self.for_node(node)) for node in products)

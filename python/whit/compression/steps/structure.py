@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whit.compression.plan import PRODUCTS
 from whit.compression.settings import choice, count, number
 from whit.compression.steps.base import State, Step
 from whit.compression.steps.products import moments_of, weighted_layers
@@ -13,6 +12,7 @@ from whit.compression.weights.layers import remove_layers
 from whit.compression.weights.merge import merge_layers
 from whit.compression.weights.products import group_of, weights_of
 from whit.errors import RecipeError
+from whit.ir import PRODUCTS
 
 __all__ = ["MergeLayers", "RemoveChannels", "RemoveLayers"]
 
@@ -94,7 +94,7 @@ class RemoveLayers(Step):
             state.graph,
             state.data,
             threshold=self.threshold,
-            layers={node.name for node in state.graph.nodes if self.for_node(node) is not None},
+            layers=self.names(state.graph),
             runner=state.runner,
             callback=state.callback,
         )
@@ -110,9 +110,7 @@ class MergeLayers(Step):
     kind = "merge_layers"
 
     def apply(self, state: State) -> None:
-        state.graph, merges = merge_layers(
-            state.graph, {node.name for node in state.graph.nodes if self.for_node(node) is not None}
-        )
+        state.graph, merges = merge_layers(state.graph, self.names(state.graph))
         for merge in merges:
             if merge.reason:
                 state.reasons[merge.second] = f"not merged with {merge.first}: {merge.reason}"

@@ -23,7 +23,7 @@ from whit.compression.weights.covariance import Moments
 from whit.compression.weights.dependencies import BINARY, Channels, Dependencies, find_dependencies
 from whit.compression.weights.products import find_layer, group_of, macs, weights_of
 from whit.errors import InvalidArgumentError, RecipeError, ShapeError
-from whit.ir import Graph, Node, verify
+from whit.ir import PRODUCTS, Graph, Node, verify
 from whit.optimize.base import attribute_floats, attribute_ints, clone
 
 __all__ = [
@@ -81,7 +81,7 @@ def weight_scores(graph: Graph) -> dict[str, np.ndarray]:
     """For each product without groups the L2 norm of each output channel's weights, divided by the layer's mean."""
     scores = {}
     for node in graph.nodes:
-        weights = weights_of(graph, node) if node.op in ("conv", "conv_transpose", "gemm") else None
+        weights = weights_of(graph, node) if node.op in PRODUCTS else None
         if weights is not None and group_of(node) == 1:
             norms = np.sqrt(np.square(weights.reshape(len(weights), -1).astype(np.float64)).sum(axis=1))
             scores[node.name] = norms / max(float(norms.mean()), 1e-30)
@@ -222,7 +222,7 @@ def _groups(graph: Graph, dependencies: Dependencies) -> list[tuple[ChannelGroup
 
 
 def _totals(graph: Graph) -> tuple[int, int]:
-    products = [node for node in graph.nodes if node.op in ("conv", "conv_transpose", "gemm")]
+    products = [node for node in graph.nodes if node.op in PRODUCTS]
     sizes = [
         (weights.size, macs(graph, node))
         for node in products
@@ -248,7 +248,7 @@ def _remove(
         for name, channels in dependencies.channels.items()
     }
     for node in graph.nodes:
-        if node.op in ("conv", "conv_transpose", "gemm"):
+        if node.op in PRODUCTS:
             _cut_product(graph, node, kept, means, moments)
         elif node.op in BINARY:
             _cut_constants(graph, node, dependencies.channels, kept)
@@ -288,7 +288,7 @@ def _cut_product(
     else:
         node.attributes["group"] = int(inputs.sum())
     node.inputs[1] = graph.add_constant(f"{node.inputs[1]}_cut", cut[outputs])
-    if len(node.inputs) > 2 and node.inputs[2]:
+    if node.input(2):
         bias = graph.constant(node.inputs[2])
         assert bias is not None, "dependencies hold on to layers whose bias is computed"
         node.inputs[2] = graph.add_constant(f"{node.inputs[2]}_cut", bias[outputs])
@@ -309,7 +309,7 @@ def _correct_bias(graph: Graph, node: Node, weights: np.ndarray, inputs: np.ndar
 
 
 def _add_bias(graph: Graph, node: Node, shift: np.ndarray) -> None:
-    bias = graph.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+    bias = graph.constant(node.input(2))
     total = (shift if bias is None else shift + bias).astype(np.float32)
     node.inputs[2:3] = [graph.add_constant(f"{node.name}_bias", total)]
 

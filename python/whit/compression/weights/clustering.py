@@ -17,7 +17,7 @@ import numpy as np
 from whit.compression.weights.checks import check_count, check_importance, check_weights, one_of
 from whit.compression.weights.kmeans import Points, exact, lloyd, points_of
 
-__all__ = ["INITIAL", "PaletteCodes", "PaletteGrid", "cluster", "find_palettes"]
+__all__ = ["INITIAL", "PaletteCodes", "PaletteGrid", "find_palettes"]
 
 INITIAL = ("exact", "linear", "density", "random")
 
@@ -69,33 +69,6 @@ class PaletteGrid:
             part = slice(index * self.channels, (index + 1) * self.channels)
             codes[part] = _indices(palette, weights[part])
         return PaletteCodes(codes, self.palettes, self.channels)
-
-
-def cluster(
-    weights: np.ndarray,
-    *,
-    entries: int = 16,
-    channels: int | None = None,
-    init: str = "exact",
-    importance: np.ndarray | None = None,
-    keep_zero: bool = False,
-    seed: int = 0,
-    iterations: int = 100,
-    layer: str = "weights",
-) -> PaletteCodes:
-    """Replaces every weight by the nearest value of the palettes that `find_palettes` finds."""
-    grid = find_palettes(
-        weights,
-        entries=entries,
-        channels=channels,
-        init=init,
-        importance=importance,
-        keep_zero=keep_zero,
-        seed=seed,
-        iterations=iterations,
-        layer=layer,
-    )
-    return grid.encode(weights)
 
 
 def find_palettes(

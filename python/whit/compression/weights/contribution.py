@@ -16,7 +16,7 @@ from whit.compression.weights.covariance import Moments, shrink
 from whit.compression.weights.dependencies import Dependencies
 from whit.compression.weights.products import group_of, weights_of
 from whit.errors import InvalidArgumentError, ShapeError
-from whit.ir import Graph
+from whit.ir import PRODUCTS, Graph
 
 __all__ = ["channel_costs", "refit", "unit_costs"]
 
@@ -33,7 +33,7 @@ def unit_costs(graph: Graph, dependencies: Dependencies, moments: Mapping[str, M
     """
     costs: dict[int, float] = {}
     for node in graph.nodes:
-        weights = weights_of(graph, node) if node.op in ("conv", "conv_transpose", "gemm") else None
+        weights = weights_of(graph, node) if node.op in PRODUCTS else None
         channels = dependencies.channels.get(node.inputs[0])
         if weights is None or channels is None or group_of(node) != 1 or len(channels.numbers) != weights.shape[-1]:
             continue

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from whit.compression.calibrate import RunnerFactory, engine_runner
-from whit.compression.plan import PRODUCTS
 from whit.data import Dataset
 from whit.errors import CalibrationError, InvalidArgumentError, RecipeError
-from whit.ir import Graph, Node
+from whit.ir import PRODUCTS, Graph, Node
 from whit.optimize.base import attribute_floats, attribute_int, attribute_ints
 from whit.progress import ProgressCallback, progress
 

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whit.compression.weights.products import group_of, weights_of
-from whit.ir import Graph, Node
+from whit.compression.weights.products import bias_of, group_of, weights_of
+from whit.ir import PRODUCTS, Graph, Node
 from whit.optimize.base import attribute_int, attribute_ints
 
 __all__ = ["BINARY", "Channels", "Dependencies", "find_dependencies"]
 
 BINARY = frozenset(("add", "sub", "mul", "div", "pow", "min", "max", "prelu"))
-_PRODUCTS = frozenset(("conv", "conv_transpose", "gemm"))
 _UNARY = frozenset(
     {
         *("clip", "leaky_relu", "elu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu", "erf"),
@@ -34,7 +33,7 @@ _STAND_INS = (2, 3, 5, 7)
 _CHANNELS_LAST = frozenset(("max_pool", "average_pool", "resize"))
 _REDUCTIONS = frozenset(("reduce_mean", "reduce_sum", "reduce_max", "reduce_min"))
 #: Operators whose rules look at all inputs.
-_TIES_ALL = BINARY | _PRODUCTS | {"concat"}
+_TIES_ALL = BINARY | PRODUCTS | {"concat"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +150,8 @@ def _last(graph: Graph, found: Dependencies, name: str) -> Channels | None:
 def _product(graph: Graph, found: Dependencies, node: Node) -> bool:
     weights, source = weights_of(graph, node), _last(graph, found, node.inputs[0])
     output, group = node.outputs[0], group_of(node)
-    has_bias = len(node.inputs) > 2 and node.inputs[2] != ""
-    if weights is None or source is None or (has_bias and graph.constant(node.inputs[2]) is None):
+    has_bias, bias = bias_of(graph, node)
+    if weights is None or source is None or (has_bias and bias is None):
         return False
     if _rank(graph, output) < 0 or len(source.numbers) != group * weights.shape[-1]:
         return False
@@ -163,7 +162,7 @@ def _product(graph: Graph, found: Dependencies, node: Node) -> bool:
         numbers = np.repeat(source.numbers, len(weights) // group)
     else:
         return False
-    if len(node.inputs) > 3 and node.inputs[3]:
+    if node.input(3):
         residual = _last(graph, found, node.inputs[3])
         if residual is None or len(residual.numbers) != len(numbers):
             found.fix(numbers)
@@ -359,7 +358,7 @@ def _sizes(graph: Graph, before: str, after: str) -> tuple[list[int], list[int]]
 
 
 _RULES: dict[str, Callable[[Graph, Dependencies, Node], bool]] = {
-    **dict.fromkeys(_PRODUCTS, _product),
+    **dict.fromkeys(PRODUCTS, _product),
     **dict.fromkeys(_UNARY, _pass),
     **dict.fromkeys(_CHANNELS_LAST, _channels_last),
     **dict.fromkeys(BINARY, _binary),

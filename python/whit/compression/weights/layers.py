@@ -166,7 +166,7 @@ def _candidates(graph: Graph) -> list[tuple[Node, str, int]]:
                 and tensor.shape == output.shape
             )
             # With a residual the product is the branch; its input is no shortcut past both.
-            if fits and not (position == 0 and len(node.inputs) > 3 and node.inputs[3]) and _has_operator(node):
+            if fits and not (position == 0 and node.input(3)) and _has_operator(node):
                 found.append((node, name, position))
     return found
 

@@ -27,7 +27,7 @@ from whit.compression.weights.checks import check_count, check_importance, check
 from whit.errors import RecipeError
 from whit.ir import LinearCodes
 
-__all__ = ["METHODS", "LinearGrid", "find_linear_grid", "quantize_linear"]
+__all__ = ["METHODS", "LinearGrid", "find_linear_grid"]
 
 METHODS = ("minmax", "percentile", "mse", "kl")
 
@@ -72,33 +72,6 @@ class LinearGrid:
         steps = np.rint(rows.astype(np.float64) / scale.astype(np.float64)) + zero_point
         codes = np.clip(steps, self.low, self.high).astype(np.int8 if self.low < 0 else np.uint8)
         return LinearCodes(codes.reshape(weights.shape), self.scale, self.zero_point, self.group)
-
-
-def quantize_linear(
-    weights: np.ndarray,
-    *,
-    bits: int = 8,
-    symmetric: bool = True,
-    granularity: str | int = "channel",
-    method: str = "minmax",
-    step: float | None = None,
-    percentile: float = 99.99,
-    importance: np.ndarray | None = None,
-    layer: str = "weights",
-) -> LinearCodes:
-    """Rounds weights to nearest on the grid that `find_linear_grid` finds with the same arguments."""
-    grid = find_linear_grid(
-        weights,
-        bits=bits,
-        symmetric=symmetric,
-        granularity=granularity,
-        method=method,
-        step=step,
-        percentile=percentile,
-        importance=importance,
-        layer=layer,
-    )
-    return grid.encode(weights)
 
 
 def find_linear_grid(

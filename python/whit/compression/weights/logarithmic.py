@@ -21,7 +21,7 @@ from whit.compression.weights.checks import check_count, check_importance, check
 from whit.errors import RecipeError
 from whit.ir import LinearCodes
 
-__all__ = ["LogarithmicCodes", "LogarithmicGrid", "find_logarithmic_grid", "quantize_logarithmic"]
+__all__ = ["LogarithmicCodes", "LogarithmicGrid", "find_logarithmic_grid"]
 
 #: Exponents that fit into s8 as powers of two.
 _LINEAR_EXPONENTS = 7
@@ -86,29 +86,6 @@ class LogarithmicGrid:
         alive = magnitude >= np.ldexp(0.5, 1 - self.exponents)
         k = np.clip(k, 0, self.exponents - 1) + 1
         return LogarithmicCodes((np.sign(weights) * alive * k).astype(np.int8), self.scale, self.exponents)
-
-
-def quantize_logarithmic(
-    weights: np.ndarray,
-    *,
-    bits: int = 4,
-    granularity: str = "channel",
-    method: str = "mse",
-    rounding: str = "linear",
-    importance: np.ndarray | None = None,
-    layer: str = "weights",
-) -> LogarithmicCodes:
-    """Rounds weights on the grid that `find_logarithmic_grid` finds with the same arguments."""
-    grid = find_logarithmic_grid(
-        weights,
-        bits=bits,
-        granularity=granularity,
-        method=method,
-        rounding=rounding,
-        importance=importance,
-        layer=layer,
-    )
-    return grid.encode(weights)
 
 
 def find_logarithmic_grid(

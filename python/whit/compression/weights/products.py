@@ -38,14 +38,13 @@ def find_layer(graph: Graph, name: str) -> Node:
 
 def weights_of(graph: Graph, node: Node) -> np.ndarray | None:
     """Constant f32 weights, or None."""
-    data = graph.constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    data = graph.constant(node.input(1))
     return data if data is not None and data.dtype == np.float32 else None
 
 
 def bias_of(graph: Graph, node: Node) -> tuple[bool, np.ndarray | None]:
     """Whether a product has a bias, and its data if it is constant."""
-    present = len(node.inputs) > 2 and node.inputs[2] != ""
-    return present, graph.constant(node.inputs[2]) if present else None
+    return node.input(2) != "", graph.constant(node.input(2))
 
 
 def group_of(node: Node) -> int:
@@ -56,8 +55,7 @@ def group_of(node: Node) -> int:
 def is_plain(node: Node) -> bool:
     """True where the sums are the result: no activation, no clamp, nothing added."""
     low, high = node.attributes.get("clamp_min", -math.inf), node.attributes.get("clamp_max", math.inf)
-    residual = len(node.inputs) > 3 and node.inputs[3] != ""
-    return not node.attributes.get("activation", "") and low == -math.inf and high == math.inf and not residual
+    return not node.attributes.get("activation", "") and low == -math.inf and high == math.inf and not node.input(3)
 
 
 def macs(graph: Graph, node: Node) -> int:

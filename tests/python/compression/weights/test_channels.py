@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_graphs import INF, Builder, small_network
+from small_graphs import RELU, Builder, small_network
 
 import reference
 from whit.compression.calibrate import Statistics, engine_runner
 from whit.compression.weights.channels import channel_groups, remove_channels, weight_scores
 from whit.errors import InvalidArgumentError, RecipeError, ShapeError
 from whit.ir import Graph, Quantization, verify
-
-RELU = {"clamp_min": 0.0, "clamp_max": INF}
 
 
 def silence(graph: Graph, units: tuple[tuple[tuple[str, int], ...], ...]) -> None:
@@ -127,17 +125,7 @@ def branches() -> Graph:
 def flattened(shape: list[int], channels_first: bool, batch: int | str = 1) -> Graph:
     b = Builder(5)
     a = b.conv(b.input("x", batch, 6, 6, 3), 8, name="first", **RELU)
-    p = b.node(
-        "max_pool",
-        [a],
-        (batch, 3, 3, 8),
-        "pool",
-        kernel_shape=[2, 2],
-        strides=[2, 2],
-        dilations=[1, 1],
-        pads=[0] * 4,
-        ceil_mode=0,
-    )
+    p = b.max_pool(a)
     if channels_first:
         p = b.node("transpose", [p], (batch, 8, 3, 3), "nchw", perm=[0, 3, 1, 2])
     f = with_shape(b, "reshape", p, (batch, 72), "flat", shape)
@@ -199,17 +187,7 @@ def widening() -> Graph:
     narrow = b.conv(b.conv(a, 4, name="inner1", **RELU), 4, name="outer1", residual=a, **RELU)
     s = b.node("slice", [narrow], (1, 3, 3, 4), "slice", starts=[0, 0], ends=[6, 6], axes=[1, 2], steps=[2, 2])
     s = b.node("pad", [s], (1, 3, 3, 8), "pad", mode="constant", pads=[0, 0, 0, 2, 0, 0, 0, 2], value=0.0)
-    i = b.node(
-        "max_pool",
-        [narrow],
-        (1, 3, 3, 4),
-        "pool",
-        kernel_shape=[2, 2],
-        strides=[2, 2],
-        dilations=[1, 1],
-        pads=[0] * 4,
-        ceil_mode=0,
-    )
+    i = b.max_pool(narrow)
     wide = b.conv(i, 8, name="wide", residual=s, **RELU)
     return b.finish(b.conv(wide, 5, 1, name="head"))
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from whit.compression.weights import clustering
-from whit.compression.weights.clustering import INITIAL, cluster, find_palettes
+from whit.compression.weights.clustering import INITIAL, find_palettes
 from whit.compression.weights.kmeans import exact, lloyd, points_of
-from whit.compression.weights.linear import quantize_linear
+from whit.compression.weights.linear import find_linear_grid
 from whit.errors import InvalidArgumentError, RecipeError, ShapeError
 
 
@@ -89,7 +89,7 @@ def test_palettes(init: str, keep_zero: bool, channels: int | None) -> None:
     w = rng.standard_t(4, (6, 3, 3, 4)).astype(np.float32)
     if keep_zero:
         w[rng.random(w.shape) < 0.6] = 0
-    codes = cluster(w, entries=8, init=init, keep_zero=keep_zero, channels=channels)
+    codes = find_palettes(w, entries=8, init=init, keep_zero=keep_zero, channels=channels).encode(w)
     assert codes.codes.shape == w.shape
     assert codes.codes.dtype == np.uint8
     assert codes.palettes.dtype == np.float32
@@ -110,21 +110,22 @@ def test_optimum_is_never_worse_than_the_other_ways_or_a_uniform_grid() -> None:
     for bits in (2, 3, 4):
         w = rng.standard_t(4, (5, 300)).astype(np.float32)
         errors = {
-            init: np.square(cluster(w, entries=1 << bits, init=init).dequantize().astype(np.float64) - w).sum()
+            init: np.square(found.encode(w).dequantize().astype(np.float64) - w).sum()
             for init in INITIAL
+            for found in [find_palettes(w, entries=1 << bits, init=init)]
         }
         assert errors["exact"] <= min(errors.values()) * (1 + 1e-6)
         for symmetric in (True, False):
             for method in ("minmax", "mse"):
-                codes = quantize_linear(w, bits=bits, symmetric=symmetric, granularity="tensor", method=method)
-                assert errors["exact"] <= np.square(codes.dequantize().astype(np.float64) - w).sum()
+                grid = find_linear_grid(w, bits=bits, symmetric=symmetric, granularity="tensor", method=method)
+                assert errors["exact"] <= np.square(grid.encode(w).dequantize().astype(np.float64) - w).sum()
 
 
 def test_many_weights_come_close_to_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
     w = np.random.default_rng(4).laplace(size=(20, 500)).astype(np.float32)
 
     def error() -> float:
-        return float(np.square(cluster(w, entries=16).dequantize().astype(np.float64) - w).sum())
+        return float(np.square(find_palettes(w, entries=16).encode(w).dequantize().astype(np.float64) - w).sum())
 
     best = error()
     monkeypatch.setattr(clustering, "_EXACT_WORK", 1 << 13)
@@ -139,10 +140,11 @@ def test_importance_moves_centroids() -> None:
     def error(values: np.ndarray) -> float:
         return float((importance * np.square(values.astype(np.float64) - w)).sum())
 
-    weighted, plain = cluster(w, entries=4, importance=importance), cluster(w, entries=4)
+    weighted = find_palettes(w, entries=4, importance=importance).encode(w)
+    plain = find_palettes(w, entries=4).encode(w)
     assert error(weighted.dequantize()) < error(plain.dequantize())
     # without any weight all count alike
-    none = cluster(w, entries=4, importance=np.zeros(64))
+    none = find_palettes(w, entries=4, importance=np.zeros(64)).encode(w)
     np.testing.assert_array_equal(none.palettes, plain.palettes)
 
 
@@ -157,10 +159,10 @@ def test_seeds_repeat() -> None:
 def test_fewer_values_than_entries(init: str) -> None:
     w = np.tile(np.array([-1, 0, 2], np.float32), (4, 2))
     for keep_zero in (False, True):
-        codes = cluster(w, entries=16, init=init, keep_zero=keep_zero)
+        codes = find_palettes(w, entries=16, init=init, keep_zero=keep_zero).encode(w)
         np.testing.assert_array_equal(codes.dequantize(), w)
     one = np.full((2, 3), 0.25, np.float32)
-    np.testing.assert_array_equal(cluster(one, entries=2, init=init).dequantize(), one)
+    np.testing.assert_array_equal(find_palettes(one, entries=2, init=init).encode(one).dequantize(), one)
 
 
 def test_nearest_is_what_encode_gives() -> None:
@@ -188,4 +190,4 @@ def test_nearest_is_what_encode_gives() -> None:
 )
 def test_bad_options_name_the_layer(options: dict, error: type) -> None:
     with pytest.raises(error, match="layer 'fc1'"):
-        cluster(np.ones((3, 4), np.float32), layer="fc1", **options)
+        find_palettes(np.ones((3, 4), np.float32), layer="fc1", **options)

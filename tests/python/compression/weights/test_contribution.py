@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_graphs import INF, Builder, ReferenceRunner
+from small_graphs import RELU, Builder, ReferenceRunner
 
 import reference
 from whit.compression.weights.channels import contribution_scores, remove_channels, weight_scores
@@ -25,9 +25,9 @@ def moments_of_random(columns: int, count: int = 400) -> tuple[Moments, np.ndarr
 
 def network() -> Graph:
     b = Builder(1)
-    a = b.conv(b.input("x", 1, 6, 6, 3), 12, name="first", clamp_min=0.0, clamp_max=INF)
-    d = b.conv(a, 12, name="depthwise", group=12, clamp_min=0.0, clamp_max=INF)
-    c = b.conv(d, 8, name="middle", clamp_min=0.0, clamp_max=INF)
+    a = b.conv(b.input("x", 1, 6, 6, 3), 12, name="first", **RELU)
+    d = b.conv(a, 12, name="depthwise", group=12, **RELU)
+    c = b.conv(d, 8, name="middle", **RELU)
     m = b.node("reduce_mean", [c], (1, 8), "mean", axes=[1, 2], keepdims=0)
     return b.finish(b.conv(c, 4, 1, name="last"), b.gemm(m, 5, "classifier"))
 

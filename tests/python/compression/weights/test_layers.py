@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_graphs import INF, Builder, ReferenceRunner
+from small_graphs import INF, RELU, Builder, ReferenceRunner
 
 import reference
 from whit.compression.calibrate import engine_runner
@@ -28,7 +28,7 @@ def residual_network(factors: tuple[float, ...] = (1.0, 1e-3, 1.0), clamp: bool 
     b = Builder(1)
     x = b.conv(b.input("x", 1, 6, 6, 4), 4, name="stem")
     for index, factor in enumerate(factors):
-        a = b.conv(x, 8, name=f"up{index}", clamp_min=0.0, clamp_max=INF)
+        a = b.conv(x, 8, name=f"up{index}", **RELU)
         relu = {"clamp_min": 0.0, "clamp_max": INF} if clamp else {}
         x = b.conv(a, 4, 1, name=f"down{index}", residual=x, **relu)
         shrink(b, f"down{index}", factor)

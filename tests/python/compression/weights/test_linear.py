@@ -15,7 +15,7 @@ from whit.compression.ranges import (
     kl_threshold,
     quantize_values,
 )
-from whit.compression.weights.linear import METHODS, find_linear_grid, quantize_linear
+from whit.compression.weights.linear import METHODS, find_linear_grid
 from whit.errors import InvalidArgumentError, RecipeError, ShapeError
 
 
@@ -35,7 +35,7 @@ def noise(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("granularity", ["tensor", "channel", 1, 7, 16, 45, 100])
 def test_codes_stand_for_the_nearest_values(bits: int, symmetric: bool, granularity: str | int) -> None:
     w = weights(bits)
-    codes = quantize_linear(w, bits=bits, symmetric=symmetric, granularity=granularity)
+    codes = find_linear_grid(w, bits=bits, symmetric=symmetric, granularity=granularity).encode(w)
     assert codes.codes.shape == w.shape
     assert codes.codes.dtype == (np.int8 if symmetric else np.uint8)
     assert codes.scale.dtype == np.float32
@@ -64,7 +64,7 @@ def test_codes_stand_for_the_nearest_values(bits: int, symmetric: bool, granular
 def test_minmax_cuts_nothing_off(granularity: str | int) -> None:
     w = weights()
     for symmetric in (True, False):
-        codes = quantize_linear(w, bits=4, symmetric=symmetric, granularity=granularity)
+        codes = find_linear_grid(w, bits=4, symmetric=symmetric, granularity=granularity).encode(w)
         scale = codes.scale if not codes.group else np.repeat(codes.scale, 8, axis=1)[:, :45]
         error = np.abs(codes.dequantize().astype(np.float64) - w).reshape(6, -1)
         # half a step, and for asymmetric codes what rounding the zero point moves
@@ -75,8 +75,8 @@ def test_minmax_cuts_nothing_off(granularity: str | int) -> None:
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_mse_is_never_worse_than_minmax_and_near_the_best_of_all_ranges(bits: int, symmetric: bool) -> None:
     w = weights(3)
-    found = noise(quantize_linear(w, bits=bits, symmetric=symmetric, method="mse").dequantize(), w)
-    plain = noise(quantize_linear(w, bits=bits, symmetric=symmetric).dequantize(), w)
+    found = noise(find_linear_grid(w, bits=bits, symmetric=symmetric, method="mse").encode(w).dequantize(), w)
+    plain = noise(find_linear_grid(w, bits=bits, symmetric=symmetric).encode(w).dequantize(), w)
     assert (found <= plain * (1 + 1e-6)).all()
     if bits == 2:
         assert (found < plain).all()
@@ -91,8 +91,8 @@ def test_mse_is_never_worse_than_minmax_and_near_the_best_of_all_ranges(bits: in
 def test_mse_weighs_by_importance() -> None:
     w = weights(4)
     importance = np.random.default_rng(1).exponential(size=w.shape) ** 4
-    weighted = quantize_linear(w, bits=3, method="mse", importance=importance).dequantize()
-    plain = quantize_linear(w, bits=3, method="mse").dequantize()
+    weighted = find_linear_grid(w, bits=3, method="mse", importance=importance).encode(w).dequantize()
+    plain = find_linear_grid(w, bits=3, method="mse").encode(w).dequantize()
     error = [
         (importance * np.square(found.astype(np.float64) - w)).reshape(6, -1).sum(axis=1) for found in (weighted, plain)
     ]
@@ -103,7 +103,7 @@ def test_mse_weighs_by_importance() -> None:
 def test_finer_groups_have_less_noise() -> None:
     w = weights(5, (8, 256))
     errors = [
-        noise(quantize_linear(w, bits=4, granularity=each, method="mse").dequantize(), w).sum()
+        noise(find_linear_grid(w, bits=4, granularity=each, method="mse").encode(w).dequantize(), w).sum()
         for each in ("tensor", "channel", 64, 16)
     ]
     assert errors == sorted(errors, reverse=True)
@@ -111,10 +111,10 @@ def test_finer_groups_have_less_noise() -> None:
 
 def test_a_given_step_and_percentiles() -> None:
     w = weights(6)
-    codes = quantize_linear(w, bits=4, step=0.25)
+    codes = find_linear_grid(w, bits=4, step=0.25).encode(w)
     assert (codes.scale == 0.25).all()
     np.testing.assert_array_equal(codes.dequantize(), np.clip(np.rint(w / 0.25), -7, 7) * 0.25)
-    codes = quantize_linear(w, bits=8, method="percentile", percentile=90)
+    codes = find_linear_grid(w, bits=8, method="percentile", percentile=90).encode(w)
     wanted = np.percentile(np.abs(w.reshape(6, -1)), 90, axis=1) / 127
     np.testing.assert_allclose(codes.scale, wanted, rtol=1e-6)
 
@@ -124,7 +124,7 @@ def test_a_given_step_and_percentiles() -> None:
 def test_zeros_constants_and_tiny_values_survive(method: str, symmetric: bool) -> None:
     w = np.zeros((5, 40), np.float32)
     w[1], w[2], w[3, 0], w[4] = 3.0, -2.0, 1e-30, np.linspace(-1, 1, 40)
-    values = quantize_linear(w, method=method, symmetric=symmetric).dequantize()
+    values = find_linear_grid(w, method=method, symmetric=symmetric).encode(w).dequantize()
     assert not values[0].any()
     assert np.isfinite(values).all()
     np.testing.assert_allclose(values[1:3], w[1:3], rtol=1e-2)
@@ -200,7 +200,7 @@ def test_kl_ranges_of_activations(relu: bool) -> None:
 )
 def test_bad_options_name_the_layer(options: dict, error: type, text: str) -> None:
     with pytest.raises(error, match=text) as caught:
-        quantize_linear(weights(), layer="conv_7", **options)
+        find_linear_grid(weights(), layer="conv_7", **options)
     assert "'conv_7'" in str(caught.value)
 
 
@@ -215,4 +215,4 @@ def test_bad_options_name_the_layer(options: dict, error: type, text: str) -> No
 )
 def test_bad_weights_name_the_layer(bad: np.ndarray, error: type) -> None:
     with pytest.raises(error, match="'conv_7'"):
-        quantize_linear(bad, layer="conv_7")
+        find_linear_grid(bad, layer="conv_7")

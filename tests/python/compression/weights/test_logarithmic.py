@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from whit.compression.weights.logarithmic import find_logarithmic_grid, quantize_logarithmic
+from whit.compression.weights.logarithmic import find_logarithmic_grid
 from whit.errors import InvalidArgumentError, RecipeError
 
 
@@ -19,7 +19,7 @@ def weights(seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("method", ["inq", "mse"])
 def test_values_are_the_nearest_powers_of_two(bits: int, granularity: str, method: str) -> None:
     w = weights(bits)
-    codes = quantize_logarithmic(w, bits=bits, granularity=granularity, method=method)
+    codes = find_logarithmic_grid(w, bits=bits, granularity=granularity, method=method).encode(w)
     exponents = 2 ** (bits - 1) - 1
     assert codes.exponents == exponents
     assert codes.codes.dtype == np.int8
@@ -48,7 +48,7 @@ def test_inq_bounds() -> None:
 def test_rounding_of_exponents() -> None:
     """round(log2 |w|) of Miyashita et al., equation 2."""
     w = weights(1)
-    codes = quantize_logarithmic(w, bits=5, rounding="log", method="inq")
+    codes = find_logarithmic_grid(w, bits=5, rounding="log", method="inq").encode(w)
     scale = codes.scale.reshape(5, 1, 1, 1).astype(np.float64)
     power = np.clip(np.rint(np.log2(np.abs(w) / scale)), -14, 0)
     present = np.abs(w) >= scale * 2.0**-15
@@ -58,7 +58,7 @@ def test_rounding_of_exponents() -> None:
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_linear_codes_are_the_same_values(bits: int) -> None:
-    codes = quantize_logarithmic(weights(2), bits=bits)
+    codes = find_logarithmic_grid(weights(2), bits=bits).encode(weights(2))
     linear = codes.linear()
     assert linear.codes.dtype == np.int8
     assert set(np.abs(linear.codes).ravel().tolist()) <= {0, *(1 << k for k in range(2 ** (bits - 1) - 1))}
@@ -67,7 +67,7 @@ def test_linear_codes_are_the_same_values(bits: int) -> None:
 
 def test_five_bits_are_no_s8_codes() -> None:
     with pytest.raises(RecipeError, match=r"'conv'.*use 4 bits or fewer, or a palette"):
-        quantize_logarithmic(weights(), bits=5).linear("conv")
+        find_logarithmic_grid(weights(), bits=5).encode(weights()).linear("conv")
 
 
 def test_searched_scales_are_never_worse() -> None:
@@ -79,8 +79,8 @@ def test_searched_scales_are_never_worse() -> None:
             .reshape(5, -1)
             .sum(axis=1)
             for found in (
-                quantize_logarithmic(w, method="mse", importance=each),
-                quantize_logarithmic(w, method="inq"),
+                find_logarithmic_grid(w, method="mse", importance=each).encode(w),
+                find_logarithmic_grid(w, method="inq").encode(w),
             )
         ]
         assert (errors[0] <= errors[1] * (1 + 1e-6)).all()
@@ -103,9 +103,9 @@ def test_zeros_and_nearest() -> None:
 )
 def test_bad_options_name_the_layer(options: dict) -> None:
     with pytest.raises(RecipeError, match="layer 'fc1'"):
-        quantize_logarithmic(weights(), layer="fc1", **options)
+        find_logarithmic_grid(weights(), layer="fc1", **options)
 
 
 def test_bad_weights_name_the_layer() -> None:
     with pytest.raises(InvalidArgumentError, match="layer 'fc1'"):
-        quantize_logarithmic(np.full((2, 2), np.inf, np.float32), layer="fc1")
+        find_logarithmic_grid(np.full((2, 2), np.inf, np.float32), layer="fc1")

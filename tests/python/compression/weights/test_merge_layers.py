@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_graphs import INF, Builder
+from small_graphs import INF, RELU, Builder
 
 import reference
 from whit.compression.calibrate import engine_runner
@@ -95,7 +95,7 @@ def test_pointwise_then_convolution(bias: bool, pads: int, merges: bool) -> None
 def test_chains_and_residuals() -> None:
     b = Builder(4)
     x = b.input("x", 1, 9, 8, 6)
-    a = conv(b, conv(b, conv(b, x, "a", 16, 1), "b", 16, 1), "c", 6, 1, residual=x, clamp_min=0.0, clamp_max=INF)
+    a = conv(b, conv(b, conv(b, x, "a", 16, 1), "b", 16, 1), "c", 6, 1, residual=x, **RELU)
     merged, merges = check(b.finish(a))
     assert [node.name for node in merged.nodes] == ["c"]
     assert len(merges) == 2
