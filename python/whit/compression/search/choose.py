@@ -87,6 +87,7 @@ class Chooser:
             places = front(self.options, None if limit is None else limit - (self.start.ms or 0.0))
             if not places:
                 break
+            self._check_smallest(places[-1])
             self._walk(places)
             if self.budget.has_accuracy:
                 self._descend()
@@ -98,6 +99,18 @@ class Chooser:
                 break
             limit *= min(self.budget.max_ms / min(slow), 0.97)
         raise self._impossible()
+
+    def _check_smallest(self, place: Assignment) -> None:
+        """Tries the smallest file first: where that is too large, no search for accuracy is worth its time."""
+        if self.budget.max_bytes is None:
+            return
+        (point,) = self.try_all([place.choices])
+        if not point.problem and not _is_small(self.budget, point):
+            raise BudgetError(
+                f"budget: {size_text(self.budget.max_bytes)} cannot be reached: whatever the accuracy, the smallest "
+                f"file is {size_text(point.bytes)} ({point.bytes} bytes); ask for at least that",
+                {"bytes": point.bytes},
+            )
 
     def best(self) -> tuple[Point, Choices] | None:
         """Of what was tried."""
@@ -197,9 +210,6 @@ class Chooser:
                 nearest = min(small, key=loss)
                 reachable |= _reach(nearest)
                 text += f" or allow {_loss_text(nearest)}"
-            else:
-                least = min(point.bytes for point in fast)
-                text += f"; whatever the accuracy, it is {size_text(least)}"
         return BudgetError(text, reachable)
 
     def _limit(self) -> str:

@@ -131,10 +131,18 @@ def test_impossible_drop_and_bytes_says_both_ways_out(labels: np.ndarray) -> Non
 
 
 def test_impossible_bytes() -> None:
-    with pytest.raises(BudgetError, match=r"the smallest file is .* bytes\); ask for at least that$") as problem:
-        run(Budget(max_bytes=100))
-    smallest = int(problem.value.reachable["bytes"])
-    assert run(Budget(max_bytes=smallest)).best.bytes <= smallest
+    totals: list[int] = []
+
+    def count(label: str, done: int, total: int) -> None:
+        if label == "search: try recipes":
+            totals.append(total)
+
+    for drop in (None, 1.0):
+        with pytest.raises(BudgetError, match=r"the smallest file is .* bytes\); ask for at least that$") as problem:
+            run(Budget(max_drop=drop, max_bytes=100), progress=count)
+        smallest = int(problem.value.reachable["bytes"])
+        assert run(Budget(max_bytes=smallest)).best.bytes <= smallest
+    assert set(totals) == {1}, "nothing but the smallest needs to be tried"
 
 
 def test_impossible_drop() -> None:
