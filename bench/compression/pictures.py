@@ -1,4 +1,4 @@
-"""Training pictures without labels, 32 x 32: crops of photos that packages ship, and made-up scenes.
+"""Training pictures without labels, 32 x 32: crops of photos that packages ship, things before them, made-up scenes.
 
 None of it is a photo on which anything is judged. Everything comes from one seed.
 
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bench.compression import stamps
+
 SIZE = 32
 
 #: Where packages keep photos.
@@ -30,6 +32,9 @@ _PHOTOS = (
     "rocket",
 )
 # fmt: on
+
+#: Photos larger than this are not cropped more often than others.
+_MOST = 1000
 
 _Random = np.random.Generator
 
@@ -54,19 +59,35 @@ def photos() -> list[Image.Image]:
     return [Image.open(found[name]).convert("RGB") for name in _PHOTOS]
 
 
-def pictures(count: int, seed: int) -> np.ndarray:
-    """Training pictures, u8 [count, 32, 32, 3]: half of them crops, a quarter made up, a quarter of both."""
+def pictures(count: int, seed: int, unpacked: Path | None = None) -> np.ndarray:
+    """Training pictures, u8 [count, 32, 32, 3]: half of them crops, a quarter made up, a quarter of both.
+
+    Args:
+        count: how many.
+        seed: of all of them.
+        unpacked: where `stamps.fetch` put its packages: three of ten pictures then show things from there, before crops
+            or what is made up. None: there are no such pictures.
+    """
     random = np.random.default_rng(seed)
-    originals = photos()
-    area = np.array([min(each.size) for each in originals], np.float64)
+    originals, cut = photos(), []
+    if unpacked is not None:
+        originals += stamps.backgrounds(unpacked)
+        cut = stamps.stamps(unpacked)
+    area = np.array([min(*each.size, _MOST) for each in originals], np.float64)
     share = area / area.sum()
     result = np.empty((count, SIZE, SIZE, 3), np.uint8)
     makers: list[Callable[[_Random], np.ndarray]] = [fallen_leaves, noise, waves, scene]
     for index in range(count):
+        things = cut and random.random() < 0.3
         kind = random.random()
         photo = originals[random.choice(len(originals), p=share)]
         made = makers[random.integers(len(makers))]
-        if kind < 0.5:
+        if things:
+            picture = crop(photo, random) if kind < 0.7 else made(random)
+            for _ in range(1 + int(random.integers(0, 5) > 2)):
+                picture = paste(cut[random.integers(len(cut))], picture, random)
+            picture = blur(picture, random)
+        elif kind < 0.5:
             picture = crop(photo, random)
             if picture.std() < 0.08:  # next to nothing on it
                 picture = crop(photo, random)
@@ -76,6 +97,24 @@ def pictures(count: int, seed: int) -> np.ndarray:
             other = crop(originals[random.choice(len(originals), p=share)], random) if kind < 0.9 else made(random)
             picture = combine(crop(photo, random), other, random)
         result[index] = np.clip(colour(picture, random) * 255 + 0.5, 0, 255).astype(np.uint8)
+    return result
+
+
+def paste(stamp: Image.Image, picture: np.ndarray, random: _Random) -> np.ndarray:
+    """A thing (RGBA) in front of a picture, of about its size, mirrored or turned a little."""
+    scale = SIZE * np.exp(random.uniform(np.log(0.45), np.log(1.5))) / max(stamp.size)
+    wide, high = (max(3, round(length * scale * np.exp(random.normal(0, 0.12)))) for length in stamp.size)
+    if random.random() < 0.5:
+        stamp = stamp.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if random.random() < 0.3:
+        stamp = stamp.rotate(random.uniform(-25, 25), Image.Resampling.BICUBIC, expand=True)
+    small = stamp.resize((wide, high), Image.Resampling.BICUBIC)
+    left, top = round(random.normal(16, 5) - wide / 2), round(random.normal(17, 5) - high / 2)
+    layer = Image.new("RGBA", (SIZE, SIZE))
+    layer.paste(small, (left, top))
+    front = np.asarray(layer, np.float32) / 255
+    cover = front[:, :, 3:]
+    result: np.ndarray = front[:, :, :3] * cover + picture * (1 - cover)
     return result
 
 
