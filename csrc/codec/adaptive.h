@@ -18,7 +18,7 @@ class AdaptiveModel {
       const u32 pivot = k == 0 ? static_cast<u32>(symbols.pivot) : 0;
       u8* plane = planes + static_cast<std::size_t>(k) * count;
       ValueContexts contexts(plane, k > 0 ? plane - count : nullptr, pivot, symbols.values);
-      model_of(symbols, k).run(coder, &contexts, symbols.values);
+      model_of(symbols, k).run(coder, &contexts, plane, pivot, symbols.values);
     }
   }
 

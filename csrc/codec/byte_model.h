@@ -32,7 +32,7 @@ class ByteModel {
   Counter by_length_[32];  // that a match goes on
   std::vector<Weights<kInputs>> weights_;
   u32 hashes_[kHashed] = {};
-  u32 surprise_[8] = {};  // of the last eight bytes: what each bit's probability lacked, in 1/65536
+  u32 surprise_[8] = {};                // of the last eight bytes: what each bit's probability lacked, in 1/65536
   std::size_t match_ = 0, length_ = 0;  // the byte that should come next; how many before it agree
 };
 

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <mutex>
 
+#include "base/checked.h"
+#include "base/pages.h"
 #include "base/thread_pool.h"
 #include "codec/blocks.h"
 #include "codec/expand.h"
@@ -15,14 +16,8 @@ using namespace codec;
 
 namespace {
 
-struct Free {
-  void operator()(std::byte* bytes) const { std::free(bytes); }
-};
-using Memory = std::unique_ptr<std::byte, Free>;
-
-Status allocate(s64 bytes, Memory* memory) {
-  const std::size_t size = static_cast<u64>(bytes) <= PTRDIFF_MAX ? static_cast<std::size_t>(bytes) : SIZE_MAX;
-  memory->reset(static_cast<std::byte*>(std::malloc(std::max<std::size_t>(size, 1))));
+Status allocate(s64 bytes, AlignedMemory* memory) {
+  *memory = allocate_aligned(std::max<std::size_t>(allocation_bytes(bytes), 1));
   if (*memory) return {};
   return error(Code::out_of_memory, "no memory for %lld bytes", static_cast<long long>(bytes));
 }
@@ -38,8 +33,8 @@ constexpr u64 kAdaptiveCost = 100;
 struct Decoder::Node {
   StoredValues stored;
   std::byte* out = nullptr;
-  Memory values;         // that `out` points to, if nested
-  Memory planes;         // that `symbols` points to, if they are not the values themselves
+  AlignedMemory values;  // that `out` points to, if nested
+  AlignedMemory planes;  // that `symbols` points to, if they are not the values themselves
   MutableBytes symbols;  // entropy_coded
   std::vector<Node> nested;
 

@@ -1,11 +1,13 @@
 #pragma once
 // The model of weights for the adaptive coder. A symbol, taken relative to the pivot as a signed number v, is coded in
-// bits: is it 0? how many bits has |v|? (three bits) its sign, |v| below its highest bit. Each of them is predicted by
-// several counters, which look at it in different contexts, and their mixture is coded.
+// bits: is it 0? its sign, how many bits has |v|? (three bits) |v| below its highest bit. Each of them is predicted by
+// several counters, which look at it in different contexts, and by a distribution around the value expected; two
+// mixtures of these are coded, on average.
 
-#include <array>
 #include <vector>
 
+#include "codec/adaptive_distribution.h"
+#include "codec/adaptive_prediction.h"
 #include "codec/coders.h"
 #include "codec/mixing.h"
 
@@ -14,10 +16,10 @@ namespace whit::codec {
 /// What is known of a symbol before it is.
 class ValueContexts {
  public:
-  static constexpr int kCount = 8;
+  static constexpr int kCount = 9;
   /// How many contexts of each kind there are, in the order of `at`.
-  static constexpr u32 kSizes[kCount] = {1, 128, 128, 256, 256, 256, 256, 256};
-  static constexpr u32 kSpreads = 8, kUrgencies = 8;
+  static constexpr u32 kSizes[kCount] = {1, 128, 128, 256, 256, 256, 256, 256, 256};
+  static constexpr u32 kSpreads = 8, kLevels = 8;
 
   /// The symbols of one plane. `upper`: those of the plane before, or null.
   ValueContexts(const u8* symbols, const u8* upper, u32 pivot, const Values& values);
@@ -28,12 +30,13 @@ class ValueContexts {
   void update();
 
   u32 at[kCount] = {};
-  u32 spread = 0;   ///< how large values are around here
-  u32 urgency = 0;  ///< how few chances are left to reach the largest magnitude, if every channel does
+  u32 spread = 0;             ///< how far values are from what is expected around here
+  u32 level = 0;              ///< how far from 0 they are expected
+  s32 mean = 0;               ///< the value expected, in 1/256
+  u32 distances[2] = {1, 1};  ///< how far it will be from there, in 1/16: by channel and column, by the last ones
 
   /// A symbol as a signed number.
   s32 value_of(std::size_t i) const { return static_cast<s32>((symbols_[i] - pivot_) << shift_) >> shift_; }
-  std::size_t index() const { return index_; }
 
  private:
   /// 0 where there is none, nor of the symbol itself.
@@ -44,11 +47,12 @@ class ValueContexts {
   u32 pivot_, shift_;
   std::size_t row_, plane_;
   std::size_t index_ = 0, place_ = 0, rows_ = 0;  // place: within the plane; rows: planes before
-  // Sums of magnitudes: at each place of a plane, within this plane, and of all with their mean in 1/16.
-  std::vector<u32> columns_;
-  u32 channel_ = 0;
-  u64 all_ = 0;
-  u32 mean_ = 0;
+  LinearPrediction prediction_;
+  // Sums of distances from what was expected, in 1/16: at each place of a plane, within this plane, and of all, with
+  // their mean; and that of the last 16 or so.
+  std::vector<u64> columns_;
+  u64 channel_ = 0, all_ = 0;
+  u32 typical_ = 0, last_ = 0;
   u32 largest_ = 0, peak_ = 0;  // magnitudes in this plane, in those before
 };
 
@@ -61,30 +65,33 @@ class ValueModel {
   void run(RangeCoder* coder, ValueContexts* contexts, u8* symbols, u32 pivot, const Values& values);
 
  private:
-  static constexpr int kInputs = ValueContexts::kCount + 2;  // one for each context, a fast one, and a constant
-  static constexpr u32 kNodes = 16 + 256;                    // bits of a symbol that are told apart
-  static constexpr u32 kSets = 16 + 32;                      // groups of them that share weights
-  static constexpr u32 kMixed = 3;                           // bits below the highest that are worth a mixture
+  static constexpr int kCounters = ValueContexts::kCount + 2;  // one for each context, a fast one, a calibrating one
+  static constexpr int kInputs = kCounters + 3;                // these, two distributions, and a constant
+  static constexpr u32 kNodes = 16 + 256;                      // bits of a symbol that are told apart
+  static constexpr u32 kSets = 16 + 32;                        // groups of them that share weights
+  static constexpr u32 kCalibrated = 32;                       // probabilities that are told apart
 
   /// A new tensor: what is known counts less than what is to come.
   void begin();
+  /// `parts`: what the distributions say.
   template <class RangeCoder>
-  int code(RangeCoder* coder, int bit, u32 node, u32 set, const ValueContexts& contexts);
+  int code(RangeCoder* coder, int bit, u32 node, u32 set, const ValueContexts& contexts, const u32 (&parts)[2]);
   template <class RangeCoder>
-  int code_plainly(RangeCoder* coder, int bit, u32 node, u32 urgency);
+  s32 code_value(RangeCoder* coder, s32 known, const ValueContexts& contexts);
 
   const MixingTables& tables_;
   std::vector<Counter> counters_;
-  u32 first_[ValueContexts::kCount + 1];  // where the counters of each kind begin, then the fast and the plain ones
-  std::vector<Weights<kInputs>> weights_;
+  u32 first_[ValueContexts::kCount + 2];  // where the counters of each kind begin
+  std::vector<Weights<kInputs>> by_set_, by_node_;
 };
 
 // --- The model, written once for the encoder and the decoder. ---
 
 template <class RangeCoder>
-int ValueModel::code(RangeCoder* coder, int bit, u32 node, u32 set, const ValueContexts& contexts) {
+int ValueModel::code(RangeCoder* coder, int bit, u32 node, u32 set, const ValueContexts& contexts,
+                     const u32 (&parts)[2]) {
   constexpr int kFast = ValueContexts::kCount;
-  Counter* counters[kFast + 1];
+  Counter* counters[kCounters];
   s32 inputs[kInputs];
   counters[0] = &counters_[node];
   for (int k = 1; k < kFast; ++k) {
@@ -92,23 +99,53 @@ int ValueModel::code(RangeCoder* coder, int bit, u32 node, u32 set, const ValueC
     if (*counters[k] == 0) *counters[k] = without_count(*counters[0]);  // begins with what is known without a context
   }
   counters[kFast] = &counters_[first_[kFast] + node];
-  for (int k = 0; k <= kFast; ++k) inputs[k] = tables_.stretch[probability(*counters[k]) >> 4];
-  inputs[kFast + 1] = 256;
-  auto& weights = weights_[set * ValueContexts::kSpreads + contexts.spread];
-  const u32 p = weights.mix(inputs);
-  bit = coder->code(bit, p);
-  weights.learn(inputs, bit, p);
-  for (int k = 0; k < kFast; ++k) learn(counters[k], bit, MixingTables::kLimit, tables_);
-  learn(counters[kFast], bit, 30, tables_);
+  for (int k = 0; k < 2; ++k) inputs[kCounters + k] = tables_.stretch[parts[k] >> 4];
+  const u32 said = static_cast<u32>(inputs[kCounters] + 2048) / (4096 / kCalibrated);
+  counters[kFast + 1] = &counters_[first_[kFast + 1] + set * kCalibrated + said];
+  if (*counters[kFast + 1] == 0) *counters[kFast + 1] = parts[0] << 16;
+  for (int k = 0; k < kCounters; ++k) inputs[k] = tables_.stretch[probability(*counters[k]) >> 4];
+  inputs[kInputs - 1] = 256;
+
+  auto& by_set = by_set_[set * ValueContexts::kSpreads + contexts.spread];
+  auto& by_node = by_node_[node * ValueContexts::kLevels + contexts.level];
+  const u32 p = by_set.mix(inputs), q = by_node.mix(inputs);
+  bit = coder->code(bit, (p + q) / 2);
+  by_set.learn(inputs, bit, p);
+  by_node.learn(inputs, bit, q);
+  for (int k = 0; k < kCounters; ++k) learn(counters[k], bit, k == kFast ? 30 : MixingTables::kLimit, tables_);
   return bit;
 }
 
 template <class RangeCoder>
-int ValueModel::code_plainly(RangeCoder* coder, int bit, u32 node, u32 urgency) {
-  Counter& counter = counters_[first_[ValueContexts::kCount] + (1 + urgency) * kNodes + node];
-  bit = coder->code(bit, std::clamp<u32>(probability(counter), 32, 65536 - 32));
-  learn(&counter, bit, MixingTables::kLimit, tables_);
-  return bit;
+s32 ValueModel::code_value(RangeCoder* coder, s32 known, const ValueContexts& contexts) {
+  Distribution a(contexts.mean, contexts.distances[0]), b(contexts.mean, contexts.distances[1]);
+  if (!code(coder, known != 0, 0, 0, contexts, {a.other_than_zero(), b.other_than_zero()})) return 0;
+  const int is_negative = code(coder, known < 0, 8, 8, contexts, {a.negative(), b.negative()});
+  if (is_negative) {
+    a.negate();
+    b.negate();
+  }
+  const auto code_upper = [&](int bit, u32 node, u32 set, u32 low, u32 middle, u32 high) {
+    return static_cast<u32>(
+        code(coder, bit, node, set, contexts, {a.upper_part(low, middle, high), b.upper_part(low, middle, high)}));
+  };
+  const u32 known_size = static_cast<u32>(std::abs(known));
+  const u32 known_length = static_cast<u32>(std::bit_width(known_size)) - 1;
+  u32 node = 1, length = 0;  // of the size, less one bit
+  for (u32 k = 4; k > 0; k /= 2) {
+    const u32 is_longer =
+        code_upper((known_length & k) != 0, node, node, 1u << length, 1u << (length + k), 1u << (length + 2 * k));
+    node = node * 2 + is_longer;
+    length += is_longer * k;
+  }
+  u32 size = 1;
+  for (u32 k = 0; k < length; ++k) {
+    const u32 rest = length - 1 - k;
+    size = size * 2 + code_upper((known_size >> rest) & 1, 16 + (1u << length) + size - 1,
+                                 16 + length * 4 + std::min(k, 3u), (2 * size) << rest, (2 * size + 1) << rest,
+                                 (2 * size + 2) << rest);
+  }
+  return is_negative ? -static_cast<s32>(size) : static_cast<s32>(size);
 }
 
 template <class RangeCoder>
@@ -118,25 +155,7 @@ void ValueModel::run(RangeCoder* coder, ValueContexts* contexts, u8* symbols, u3
   const auto count = static_cast<std::size_t>(values.elements);
   for (std::size_t i = 0; i < count; ++i) {
     contexts->prepare();
-    const s32 known = contexts->value_of(i);  // to the encoder
-    const u32 known_size = static_cast<u32>(std::abs(known));
-    s32 value = 0;
-    if (code(coder, known != 0, 0, 0, *contexts)) {
-      const u32 known_length = static_cast<u32>(std::bit_width(known_size)) - 1;
-      u32 length = 1;  // of the size, less one bit
-      for (int k = 2; k >= 0; --k)
-        length = length << 1 | static_cast<u32>(code(coder, (known_length >> k) & 1, length, length, *contexts));
-      length &= 7;
-      const int is_negative = code(coder, known < 0, 8 + length, 8 + length, *contexts);
-      u32 size = 1;
-      for (u32 k = 0; k < length; ++k) {
-        const int next = (known_size >> (length - 1 - k)) & 1;
-        const u32 node = 16 + (1u << length) + size - 1;
-        size = size << 1 | static_cast<u32>(k < kMixed ? code(coder, next, node, 16 + length * 4 + k, *contexts)
-                                                       : code_plainly(coder, next, node, contexts->urgency));
-      }
-      value = is_negative ? -static_cast<s32>(size) : static_cast<s32>(size);
-    }
+    const s32 value = code_value(coder, contexts->value_of(i), *contexts);  // which the encoder knows
     symbols[i] = static_cast<u8>((static_cast<u32>(value) + pivot) & mask);
     contexts->update();
   }

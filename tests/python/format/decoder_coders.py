@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -245,17 +246,17 @@ def learned(counter: int, bit: int, limit: int) -> int:
 
 class Weights:
     def __init__(self, count: int) -> None:
-        self.weights, self.seen = [13000] * (count - 1) + [0], 0
+        self.weights, self.seen = [96000] * (count - 1) + [0], 0
 
     def mix(self, inputs: list[int]) -> int:
         total = sum(x * w for x, w in zip(inputs, self.weights, strict=True))
-        return squash(min(max(total >> 16, -2047), 2047))
+        return squash(min(max(total >> 20, -2047), 2047))
 
     def learn(self, inputs: list[int], bit: int, p: int) -> None:
         error, rate = (bit << 16) - p, 4 + 6000 // (self.seen + 20)
         for k, x in enumerate(inputs):
-            step = (x * error * rate + (1 << 19)) >> 20
-            self.weights[k] = min(max(self.weights[k] + step, -(1 << 20)), 1 << 20)
+            step = (x * error * rate + (1 << 15)) >> 16
+            self.weights[k] = min(max(self.weights[k] + step, -(1 << 24)), 1 << 24)
         self.seen = min(self.seen + 1, 6000)
 
 
@@ -272,6 +273,112 @@ def sign_of(value: int) -> int:
     return 0 if value == 0 else 1 if value > 0 else 2
 
 
+def quotient(a: int, b: int) -> int:
+    """a / b, rounded towards 0; b is above 0."""
+    return a // b if a >= 0 else -(-a // b)
+
+
+class LinearPrediction:
+    """The next value of a row, from those before it and the covariance of the rows before."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self.is_used = 2 <= columns <= 384 and rows >= columns
+        if not self.is_used:
+            return
+        self.columns, self.rows, self.next = columns, 0, 4
+        self.row: list[int] = []
+        self.news: list[int] = []
+        self.moments = [[0] * columns for _ in range(columns)]
+        self.factor_moments()
+
+    def predict(self) -> int:
+        if not self.is_used:
+            return 0
+        total = sum(f * x for f, x in zip(self.factor[len(self.row)], self.news, strict=False))
+        return min(max(total >> 16, -(2**15)), 2**15)
+
+    def update(self, value: int, predicted: int) -> None:
+        if not self.is_used:
+            return
+        column = len(self.row)
+        news = quotient((value * 256 - predicted) * 65536, self.factor[column][column])
+        self.row.append(value)
+        self.news.append(min(max(news, -(2**26)), 2**26))
+        if len(self.row) == self.columns:
+            self.end_row()
+            self.row, self.news = [], []
+
+    def end_row(self) -> None:
+        energy = sum(x * x for x in self.row)
+        if energy > 0:
+            size = math.isqrt((energy << 16) // self.columns)
+            row = [min(max(quotient(x * 65536, size), -4096), 4096) for x in self.row]
+            for i, x in enumerate(row):
+                for j in range(i + 1):
+                    self.moments[i][j] += x * row[j]
+        self.rows += 1
+        if self.rows >= self.next:
+            self.factor_moments()
+            self.next = self.rows + max(4, self.columns // 4)
+
+    def factor_moments(self) -> None:
+        noise = (self.columns**2 // 64 + 3) << 16
+        shift = (max(self.moments[i][i] for i in range(self.columns)) + noise).bit_length() - 40
+        self.factor: list[list[int]] = []
+        for i in range(self.columns):
+            row: list[int] = []
+            for j in range(i + 1):
+                moment = self.moments[i][j] + (noise if i == j else 0)
+                rest = moment >> shift if shift > 0 else moment << -shift
+                rest -= sum(a * b for a, b in zip(row, self.factor[j] if j < i else row, strict=False))
+                if i == j:
+                    least = noise >> shift if shift > 0 else noise << -shift
+                    row.append(max(1, math.isqrt(max(rest, least))))
+                else:
+                    row.append(min(max(quotient(rest, self.factor[j][j]), -(2**20)), 2**20))
+            self.factor.append(row)
+
+
+TAIL = []
+power = 2**32
+for _ in range(1025):
+    TAIL.append((power << 30) // (2**32 + power))
+    power = power * 4228380000 >> 32
+
+
+def below(x: int) -> int:
+    """The part of the logistic distribution below x / 1024, in 2^-30."""
+    at, fine = abs(x) >> 4, abs(x) & 15
+    tail = TAIL[at] - ((TAIL[at] - TAIL[at + 1]) * fine >> 4)
+    return tail if x < 0 else 2**30 - tail
+
+
+def part(some: int, whole: int) -> int:
+    return min(max((some * 65536 + 32768) // (whole + 1), 1), 65535)
+
+
+class Distribution:
+    def __init__(self, mean: int, distance: int) -> None:
+        self.mean, self.slope = mean, 5814540 // distance
+
+    def at(self, x: int) -> int:
+        return min(max((x * 256 - 128 - self.mean) * self.slope >> 16, -16383), 16383)
+
+    def other_than_zero(self) -> int:
+        return 65536 - part(below(self.at(1)) - below(self.at(0)), 2**30)
+
+    def negative(self) -> int:
+        return part(below(self.at(0)), below(self.at(0)) + below(-self.at(1)))
+
+    def upper_part(self, low: int, middle: int, high: int) -> int:
+        ends = self.at(low), self.at(middle), self.at(high)
+        if ends[1] > 0:
+            x, y, z = (below(-end) for end in ends)
+            return part(y - z, x - z)
+        x, y, z = (below(end) for end in ends)
+        return part(z - y, z - x)
+
+
 class Contexts:
     """What is known before symbol i of a plane."""
 
@@ -280,8 +387,9 @@ class Contexts:
         self.upper = upper
         self.row = min(max(values.row, 1), max(values.elements, 1))
         self.plane = min(max(values.plane, 1), max(values.elements, 1))
+        self.prediction = LinearPrediction(values.elements // self.plane, self.plane if values.bits <= 8 else 1)
         self.columns = [0] * self.plane
-        self.place = self.rows = self.channel = self.all = self.mean = self.largest = self.peak = 0
+        self.place = self.rows = self.channel = self.all = self.typical = self.last = self.largest = self.peak = 0
 
     def before(self, distance: int) -> int:
         return self.v[-distance] if 1 <= distance <= len(self.v) else 0
@@ -290,17 +398,22 @@ class Contexts:
         i = len(self.v)
         left, left2, left3 = self.before(1), self.before(2), self.before(3)
         above, above2, before_row = self.before(self.plane), self.before(2 * self.plane), self.before(self.row)
+        self.mean = self.prediction.predict()
         if i < 64 or i % 16 == 0:
-            self.mean = (self.all * 16 + 128) // (i + 4)
-        channel = (self.channel * 16 + 8 * self.mean) // (self.place + 8)
-        column = (self.columns[self.place] * 16 + 4 * self.mean) // (self.rows + 4)
-        of_all, of_channel, of_column = log_of(self.mean), log_of(channel), log_of(column)
+            self.typical = (self.all + 128) // (i + 4)
+        channel = (self.channel + 8 * self.typical) // (self.place + 8)
+        column = (self.columns[self.place] + 4 * self.typical) // (self.rows + 4)
+        of_all, of_channel, of_column = log_of(self.typical), log_of(channel), log_of(column)
         expected = of_channel + of_column - of_all
         close = log_of(2 * abs(left) + abs(left2))
         over = log_of(2 * abs(above) + abs(above2) + abs(before_row))
-        self.spread = spread = within((expected >> 5) - 4, 8)
         chances = 0 if self.largest >= self.peak else 1 + min((self.plane - self.place).bit_length(), 14)
-        self.urgency = 0 if chances == 0 or chances > 7 else 8 - chances
+        self.distances = [
+            min(max(size * column // max(self.typical, 1), 1), 2**14) for size in (channel, self.last >> 4)
+        ]
+        aside = quotient(self.mean, self.distances[0])
+        self.spread = spread = within((expected >> 5) - 4, 8)
+        self.level = within((aside + 14) >> 2, 8)
         neighbours = (left, left2, left3, above, above2, before_row)
         neighbours += (self.before(self.plane + 1), self.before(self.plane - 1))
         signs = sign_of(left) * 9 + sign_of(above) * 3 + sign_of(before_row)
@@ -313,15 +426,18 @@ class Contexts:
             sum((value == 0) << bit for bit, value in enumerate(neighbours)),
             signs * 8 + spread,
             self.upper[i] if self.upper else chances * 8 + spread,
+            within((aside >> 1) + 16, 32) * 8 + spread,
         ]
 
     def update(self, value: int) -> None:
-        size = abs(value)
+        distance = abs(value * 256 - self.mean) >> 4
+        self.prediction.update(value, self.mean)
         self.v.append(value)
-        self.all += size
-        self.largest = max(self.largest, size)
-        self.channel += size
-        self.columns[self.place] += size
+        self.all += distance
+        self.last += distance - (self.last >> 4)
+        self.largest = max(self.largest, abs(value))
+        self.channel += distance
+        self.columns[self.place] += distance
         self.place += 1
         if self.place == self.plane:
             self.peak = max(self.peak, self.largest)
@@ -330,16 +446,18 @@ class Contexts:
 
 
 class ValueModel:
-    """Counters are filed under (kind of context, context, node), weights under (set, spread)."""
+    """Counters are filed under (kind of context, context, node), weights under (set, spread) and (node, level)."""
 
     def __init__(self) -> None:
         self.counters: dict[tuple[object, int, int], int] = {}
-        self.weights: dict[tuple[int, int], Weights] = {}
+        self.weights: dict[tuple[str, int, int], Weights] = {}
 
     def run(self, coder: RangeDecoder, values: Any, pivot: int, upper: list[int] | None) -> list[int]:
         self.coder = coder
         for key, counter in self.counters.items():
             self.counters[key] = counter & ~1023 | min(counter & 1023, 8)
+        for weights in self.weights.values():
+            weights.seen = min(weights.seen, 200)
         self.contexts = Contexts(values, upper)
         bits = min(values.bits, 8)
         symbols = []
@@ -353,20 +471,28 @@ class ValueModel:
         return symbols
 
     def value(self) -> int:
-        if not self.mixed(0, 0):
+        of = [Distribution(self.contexts.mean, distance) for distance in self.contexts.distances]
+        if not self.bit(0, 0, [d.other_than_zero() for d in of]):
             return 0
-        length = 1
-        for _ in range(3):
-            length = length << 1 | self.mixed(length, length)
-        length -= 8
-        is_negative = self.mixed(8 + length, 8 + length)
+        is_negative = self.bit(8, 8, [d.negative() for d in of])
+        for d in of:
+            d.mean = -d.mean if is_negative else d.mean
+
+        def upper(node: int, group: int, *limits: int) -> int:
+            return self.bit(node, group, [d.upper_part(*limits) for d in of])
+
+        node, length = 1, 0
+        for k in (4, 2, 1):
+            is_longer = upper(node, node, 2**length, 2 ** (length + k), 2 ** (length + 2 * k))
+            node, length = node * 2 + is_longer, length + k * is_longer
         size = 1
         for k in range(length):
-            node = 16 + 2**length + size - 1
-            size = size << 1 | (self.mixed(node, 16 + length * 4 + k) if k < 3 else self.plain(node))
+            node, rest = 16 + 2**length + size - 1, length - 1 - k
+            limits = [(2 * size + i) << rest for i in range(3)]
+            size = size * 2 + upper(node, 16 + length * 4 + min(k, 3), *limits)
         return -size if is_negative else size
 
-    def mixed(self, node: int, group: int) -> int:
+    def bit(self, node: int, group: int, parts: list[int]) -> int:
         counters = self.counters
         first = counters.setdefault((0, 0, node), EVEN)
         keys: list[tuple[object, int, int]] = [(kind, at, node) for kind, at in enumerate(self.contexts.at)]
@@ -375,20 +501,18 @@ class ValueModel:
                 counters[key] = first & ~1023
         keys.append(("fast", 0, node))
         counters.setdefault(keys[-1], EVEN)
-        inputs = [STRETCH[counters[key] >> 20] for key in keys] + [256]
-        weights = self.weights.setdefault((group, self.contexts.spread), Weights(10))
-        p = weights.mix(inputs)
-        bit = self.coder.bit(p)
-        weights.learn(inputs, bit, p)
+        said = [STRETCH[p >> 4] for p in parts]
+        keys.append(("calibrating", group, (said[0] + 2048) >> 7))
+        counters.setdefault(keys[-1], parts[0] << 16)
+        inputs = [STRETCH[counters[key] >> 20] for key in keys] + said + [256]
+        by_set = self.weights.setdefault(("set", group, self.contexts.spread), Weights(14))
+        by_node = self.weights.setdefault(("node", node, self.contexts.level), Weights(14))
+        p, q = by_set.mix(inputs), by_node.mix(inputs)
+        bit = self.coder.bit((p + q) // 2)
+        by_set.learn(inputs, bit, p)
+        by_node.learn(inputs, bit, q)
         for key in keys:
             counters[key] = learned(counters[key], bit, 30 if key[0] == "fast" else 1023)
-        return bit
-
-    def plain(self, node: int) -> int:
-        key = ("plain", self.contexts.urgency, node)
-        counter = self.counters.setdefault(key, EVEN)
-        bit = self.coder.bit(min(max(counter >> 16, 32), 65536 - 32))
-        self.counters[key] = learned(counter, bit, 1023)
         return bit
 
 
@@ -421,7 +545,8 @@ def decode_bytes(payload: bytes, count: int) -> bytes:
     coder = RangeDecoder(payload)
     counters: dict[int, int] = {}
     by_length = [EVEN + EVEN // 2] * 32
-    weights = [Weights(11) for _ in range(17)]
+    weights = [Weights(11) for _ in range(24)]
+    surprises = [0] * 8
     last: dict[int, int] = {}
     out = bytearray()
     match = length = 0
@@ -445,6 +570,8 @@ def decode_bytes(payload: bytes, count: int) -> bytes:
             )
         ]
         expected = out[match] | 256 if length else 0
+        level = min((surprises[-8] + surprises[-4]) >> 16, 7)
+        surprises.append(0)
         node = 1
         for k in range(7, -1, -1):
             keys = [((h ^ node * 0x9E3779B1 % 2**32) * 0x85EBCA6B % 2**32 >> 8) % size for h in hashes]
@@ -457,10 +584,11 @@ def decode_bytes(payload: bytes, count: int) -> bytes:
             following = expected >> k & 1
             trust = STRETCH[by_length[min(length, 31)] >> 20] if is_match else 0
             inputs += [trust if following else -trust, 256]
-            group = weights[1 + min(length, 15) if is_match else 0]
+            group = weights[8 + min(length, 15) if is_match else level]
             p = group.mix(inputs)
             bit = coder.bit(p)
             group.learn(inputs, bit, p)
+            surprises[-1] += 65536 - p if bit else p
             for key in keys:
                 counters[key] = learned(counters.get(key, EVEN), bit, 250)
             if is_match:
