@@ -4,17 +4,6 @@
 #include <bit>
 
 namespace whit::codec {
-namespace {
-
-/// The largest whole number whose square is at most x.
-s32 square_root(u64 x) {
-  u64 root = 0;
-  for (u64 bit = u64{1} << 30; bit > 0; bit >>= 1)
-    if ((root + bit) * (root + bit) <= x) root += bit;
-  return static_cast<s32>(root);
-}
-
-}  // namespace
 
 LinearPrediction::LinearPrediction(std::size_t rows, std::size_t columns) {
   if (columns < 2 || columns > kColumns || rows < columns) return;

@@ -15,6 +15,7 @@ class LinearPrediction {
   /// Nor is anything predicted in rows of one value, or if there are fewer rows than columns.
   LinearPrediction(std::size_t rows, std::size_t columns);
 
+  bool is_active() const { return columns_ > 0; }
   /// The next value, in 1/256, within +-2^15.
   s32 predict() const;
   /// It is `value`, within +-128, and predict() said `predicted`.

@@ -118,4 +118,12 @@ inline void put_varint(std::vector<std::byte>* out, u32 value) {
 /// Bytes of `count` fields.
 constexpr u64 packed_bytes(u64 count, int bits) { return (count * static_cast<u64>(bits) + 7) / 8; }
 
+/// The largest whole number whose square is at most x; x is below 2^62.
+inline s32 square_root(u64 x) {
+  u64 root = 0;
+  for (u64 bit = u64{1} << 30; bit > 0; bit >>= 1)
+    if ((root + bit) * (root + bit) <= x) root += bit;
+  return static_cast<s32>(root);
+}
+
 }  // namespace whit::codec

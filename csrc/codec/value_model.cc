@@ -26,13 +26,15 @@ ValueContexts::ValueContexts(const u8* symbols, const u8* upper, u32 pivot, cons
       shift_(32 - static_cast<u32>(std::min(values.bits, 8))),
       row_(static_cast<std::size_t>(std::clamp<s64>(values.row, 1, std::max<s64>(values.elements, 1)))),
       plane_(static_cast<std::size_t>(std::clamp<s64>(values.plane, 1, std::max<s64>(values.elements, 1)))),
-      prediction_(static_cast<std::size_t>(values.elements) / plane_, values.bits <= 8 ? plane_ : 1),
+      within_row_(static_cast<std::size_t>(values.elements) / plane_, values.bits <= 8 ? plane_ : 1),
+      from_rows_(static_cast<std::size_t>(values.elements) / plane_,
+                 values.bits <= 8 && !within_row_.is_active() ? plane_ : 1),
       columns_(plane_) {}
 
 void ValueContexts::prepare() {
   const s32 left = before(1), left2 = before(2), left3 = before(3), above = before(plane_), above2 = before(2 * plane_),
             before_row = before(row_);
-  mean = prediction_.predict();
+  mean = from_rows_.is_active() ? from_rows_.predict() : within_row_.predict();
   if (index_ < 64 || index_ % 16 == 0) typical_ = static_cast<u32>((all_ + 16 * 8) / (index_ + 4));
   const u32 channel = static_cast<u32>((channel_ + u64{kPlacePrior} * typical_) / (place_ + kPlacePrior));
   const u32 column = static_cast<u32>((columns_[place_] + u64{kRowsPrior} * typical_) / (rows_ + kRowsPrior));
@@ -64,7 +66,10 @@ void ValueContexts::prepare() {
 void ValueContexts::update() {
   const s32 value = value_of(index_++);
   const u32 distance = size_of(value * 256 - mean) >> 4;
-  prediction_.update(value, mean);
+  if (from_rows_.is_active())
+    from_rows_.update(value);
+  else
+    within_row_.update(value, mean);
   all_ += distance;
   last_ += distance - (last_ >> 4);
   channel_ += distance;

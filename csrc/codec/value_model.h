@@ -10,6 +10,7 @@
 #include "codec/adaptive_prediction.h"
 #include "codec/coders.h"
 #include "codec/mixing.h"
+#include "codec/row_prediction.h"
 
 namespace whit::codec {
 
@@ -47,7 +48,8 @@ class ValueContexts {
   u32 pivot_, shift_;
   std::size_t row_, plane_;
   std::size_t index_ = 0, place_ = 0, rows_ = 0;  // place: within the plane; rows: planes before
-  LinearPrediction prediction_;
+  LinearPrediction within_row_;
+  RowPrediction from_rows_;  // where that does not predict
   // Sums of distances from what was expected, in 1/16: at each place of a plane, within this plane, and of all, with
   // their mean; and that of the last 16 or so.
   std::vector<u64> columns_;

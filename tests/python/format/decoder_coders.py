@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 
@@ -339,6 +340,75 @@ class LinearPrediction:
             self.factor.append(row)
 
 
+class RowPrediction:
+    """The next value of a long row, from rows before it."""
+
+    LAST, ALIKE, KEPT, BLOCK, PRIOR = 4, 12, 1024, 64, 300 << 16
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self.is_used = 256 <= columns <= 8192 and rows >= 16
+        self.columns, self.kept = columns, [[0]]
+        self.usual, self.size, self.gain, self.next = [0] * self.LAST, 256, 0, 0
+        self.kept.clear()
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        self.row: list[int] = []
+        self.error = self.searched = 0
+        self.others = self.kept[: -1 - self.LAST : -1]
+        self.expected = [quotient(usual * self.size, 256) for usual in self.usual[: len(self.others)]]
+        self.coefficients = list(self.expected)
+
+    def predict(self) -> int:
+        return self.next if self.gain > 0 else 0
+
+    def update(self, value: int) -> None:
+        self.error += (value * 256 - self.next) ** 2
+        self.row.append(value)
+        if len(self.row) == self.columns:
+            self.end_row()
+        elif len(self.row) % self.BLOCK == 0:
+            if len(self.row) == max(2 * self.searched, self.BLOCK):
+                self.search()
+            self.solve()
+        total = sum(a * other[len(self.row)] for a, other in zip(self.coefficients, self.others, strict=True))
+        self.next = min(max(total >> 16, -(2**15)), 2**15)
+
+    def end_row(self) -> None:
+        energy = sum(x * x for x in self.row)
+        if energy > 0:
+            self.size = math.isqrt((energy << 16) // self.columns)
+            for k, a in enumerate(self.coefficients[: self.LAST]):
+                self.usual[k] += quotient(quotient(a * 256, self.size) - self.usual[k], 8)
+            self.gain += 65536 - self.error // energy
+        self.kept.append([min(max(quotient(x * 65536, self.size), -4096), 4096) for x in self.row])
+        self.kept = self.kept[-self.KEPT :]
+        self.begin_row()
+
+    def search(self) -> None:
+        known = len(self.row)
+        self.searched = known
+        last = self.kept[: -1 - self.LAST : -1]
+        products = [abs(sum(map(operator.mul, other, self.row))) for other in self.kept[-1 - self.LAST :: -1]]
+        order = sorted(range(len(products)), key=lambda k: -products[k])[: self.ALIKE]
+        energy = sum(x * x for x in self.row)
+        alike = [self.kept[-1 - self.LAST - k] for k in order if (products[k] >> 8) ** 2 > 9 * energy]
+        self.others = last + alike
+        self.expected = self.expected[: self.LAST] + [0] * len(alike)
+        self.coefficients = self.coefficients[: self.LAST] + [0] * len(alike)
+
+    def solve(self) -> None:
+        known = len(self.row)
+        moments = [[sum(map(operator.mul, a[:known], b)) for b in self.others] for a in self.others]
+        with_row = [sum(map(operator.mul, other, self.row)) for other in self.others]
+        for _ in range(2):
+            for i, moment in enumerate(moments):
+                rest = (with_row[i] << 24) + self.PRIOR * (self.expected[i] - self.coefficients[i])
+                rest -= sum(map(operator.mul, moment, self.coefficients))
+                changed = self.coefficients[i] + quotient(rest, moment[i] + self.PRIOR)
+                self.coefficients[i] = min(max(changed, -(2**23)), 2**23)
+
+
 TAIL = []
 power = 2**32
 for _ in range(1025):
@@ -387,7 +457,8 @@ class Contexts:
         self.upper = upper
         self.row = min(max(values.row, 1), max(values.elements, 1))
         self.plane = min(max(values.plane, 1), max(values.elements, 1))
-        self.prediction = LinearPrediction(values.elements // self.plane, self.plane if values.bits <= 8 else 1)
+        rows, columns = values.elements // self.plane, self.plane if values.bits <= 8 else 1
+        self.within_row, self.from_rows = LinearPrediction(rows, columns), RowPrediction(rows, columns)
         self.columns = [0] * self.plane
         self.place = self.rows = self.channel = self.all = self.typical = self.last = self.largest = self.peak = 0
 
@@ -398,7 +469,8 @@ class Contexts:
         i = len(self.v)
         left, left2, left3 = self.before(1), self.before(2), self.before(3)
         above, above2, before_row = self.before(self.plane), self.before(2 * self.plane), self.before(self.row)
-        self.mean = self.prediction.predict()
+        is_within = self.within_row.is_used or not self.from_rows.is_used
+        self.mean = self.within_row.predict() if is_within else self.from_rows.predict()
         if i < 64 or i % 16 == 0:
             self.typical = (self.all + 128) // (i + 4)
         channel = (self.channel + 8 * self.typical) // (self.place + 8)
@@ -431,7 +503,9 @@ class Contexts:
 
     def update(self, value: int) -> None:
         distance = abs(value * 256 - self.mean) >> 4
-        self.prediction.update(value, self.mean)
+        self.within_row.update(value, self.mean)
+        if self.from_rows.is_used and not self.within_row.is_used:
+            self.from_rows.update(value)
         self.v.append(value)
         self.all += distance
         self.last += distance - (self.last >> 4)

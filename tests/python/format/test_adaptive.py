@@ -12,8 +12,11 @@ from whit import _core
 
 RANDOM = np.random.default_rng(0)
 FILTERS = np.cumsum(RANDOM.normal(size=(60, 9)), axis=1)
+# Three kinds of rows: what a row is like stands before it and far before it.
+ALIKE = RANDOM.normal(size=(3, 300))[np.arange(40) // 3 % 3] + 0.5 * RANDOM.normal(size=(40, 300))
 CASES = {
     "predicted": np.rint(FILTERS / np.abs(FILTERS).max(1, keepdims=True) * 127).astype(np.int8),
+    "rows alike": np.rint(ALIKE / np.abs(ALIKE).max(1, keepdims=True) * 127).astype(np.int8),
     "sparse": np.rint(RANDOM.normal(size=(90, 6)) * 30 * (RANDOM.random((90, 6)) < 0.3)).astype(np.int8),
     "extremes": np.where(RANDOM.random((40, 12)) < 0.5, -128, 127).astype(np.int8),
     "constant": np.full((50, 5), -128, np.int8),
