@@ -25,7 +25,7 @@ Status allocate(s64 bytes, AlignedMemory* memory) {
 /// Starting a thread is not worth it for less than this many symbols.
 constexpr u64 kSymbolsPerThread = 1 << 18;
 /// The adaptive coder takes that many times longer.
-constexpr u64 kAdaptiveCost = 100;
+constexpr u64 kAdaptiveCost = 1000;
 
 }  // namespace
 

@@ -21,6 +21,7 @@ RowPrediction::RowPrediction(std::size_t rows, std::size_t columns) {
 }
 
 void RowPrediction::update(s32 value) {
+  if (columns_ == 0) return;
   const s64 missed = value * 256 - next_;
   error_ += static_cast<u64>(missed * missed);
   energy_ += static_cast<u64>(value * value) << 16;

@@ -16,7 +16,6 @@ class RowPrediction {
 
   RowPrediction(std::size_t rows, std::size_t columns);
 
-  bool is_active() const { return columns_ > 0; }
   /// The next value, in 1/256, within +-2^15; 0 as long as predictions would not have helped.
   s32 predict() const { return gain_ > 0 ? next_ : 0; }
   /// It is `value`, within +-128.

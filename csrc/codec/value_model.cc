@@ -34,7 +34,7 @@ ValueContexts::ValueContexts(const u8* symbols, const u8* upper, u32 pivot, cons
 void ValueContexts::prepare() {
   const s32 left = before(1), left2 = before(2), left3 = before(3), above = before(plane_), above2 = before(2 * plane_),
             before_row = before(row_);
-  mean = from_rows_.is_active() ? from_rows_.predict() : within_row_.predict();
+  mean = within_row_.predict() + from_rows_.predict();  // one of them is 0
   if (index_ < 64 || index_ % 16 == 0) typical_ = static_cast<u32>((all_ + 16 * 8) / (index_ + 4));
   const u32 channel = static_cast<u32>((channel_ + u64{kPlacePrior} * typical_) / (place_ + kPlacePrior));
   const u32 column = static_cast<u32>((columns_[place_] + u64{kRowsPrior} * typical_) / (rows_ + kRowsPrior));
@@ -66,10 +66,8 @@ void ValueContexts::prepare() {
 void ValueContexts::update() {
   const s32 value = value_of(index_++);
   const u32 distance = size_of(value * 256 - mean) >> 4;
-  if (from_rows_.is_active())
-    from_rows_.update(value);
-  else
-    within_row_.update(value, mean);
+  within_row_.update(value, mean);
+  from_rows_.update(value);
   all_ += distance;
   last_ += distance - (last_ >> 4);
   channel_ += distance;

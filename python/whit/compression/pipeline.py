@@ -331,7 +331,7 @@ def _dtype(graph: Graph, node: Node | None) -> str:
     if node is None:
         return "merged"
     first = graph.tensors[node.inputs[0]].dtype
-    weights = graph.tensors[node.inputs[1]].dtype if len(node.inputs) > 1 and node.inputs[1] else first
+    weights = graph.tensors[node.input(1)].dtype if node.input(1) else first
     if node.attributes.get("dynamic"):
         return "s8 (dynamic)"
     return "f32 (s8 weights)" if first == "f32" and weights == "s8" else first
