@@ -20,12 +20,13 @@ from whit.train.mirror import TorchGraph
 from whit.train.modules import from_torch
 from whit.train.options import Options
 from whit.train.regularizers import l1, rate
-from whit.train.techniques import ActivationQuantization, Clustering, Pruning, WeightQuantization
+from whit.train.techniques import ActivationQuantization, Clustering, EntropyQuantization, Pruning, WeightQuantization
 from whit.train.transforms import FakeQuantize, Palette, Prune
 
 __all__ = [
     "ActivationQuantization",
     "Clustering",
+    "EntropyQuantization",
     "FakeQuantize",
     "Options",
     "Palette",

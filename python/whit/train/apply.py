@@ -10,15 +10,23 @@ import torch
 from whit.errors import InvalidArgumentError
 from whit.ir import PRODUCTS
 from whit.train.activations import FakeQuantizeActivation
+from whit.train.entropy import even_steps, laplace_bits, sensitivity
 from whit.train.mirror import TorchGraph
 from whit.train.schedules import cubic_sparsity
-from whit.train.techniques import ActivationQuantization, Clustering, Pruning, Technique, WeightQuantization
+from whit.train.techniques import (
+    ActivationQuantization,
+    Clustering,
+    EntropyQuantization,
+    Pruning,
+    Technique,
+    WeightQuantization,
+)
 from whit.train.transforms import FakeQuantize, Palette, Prune, Transform
 
 __all__ = ["Work", "attach"]
 
-#: Runs the mirror on so many batches, without gradients.
-Calibrate = Callable[[int], None]
+#: Runs the mirror on so many batches, without gradients; gives its outputs.
+Calibrate = Callable[[int], list[torch.Tensor]]
 
 
 class Work:
@@ -35,6 +43,10 @@ class Work:
     def show(self, step: int) -> None:
         """Switches on and off what is so at this step; changes nothing that a checkpoint holds."""
 
+    def loss(self) -> Any:
+        """What it adds to the loss, a scalar tensor, or None."""
+        return None
+
     def after_backward(self, step: int) -> None:
         """Looks at the gradients."""
 
@@ -45,7 +57,7 @@ def attach(mirror: TorchGraph, techniques: Sequence[Technique], total: int, cali
     Raises:
         InvalidArgumentError: settings that do not fit each other or the graph.
     """
-    order = (Pruning, Clustering, WeightQuantization, ActivationQuantization)
+    order = (Pruning, Clustering, WeightQuantization, EntropyQuantization, ActivationQuantization)
     for technique in techniques:
         if not isinstance(technique, order):
             raise InvalidArgumentError(f"{technique!r} is no technique; give {', '.join(k.__name__ for k in order)}")
@@ -60,6 +72,8 @@ def attach(mirror: TorchGraph, techniques: Sequence[Technique], total: int, cali
             works.append(_TransformWork(mirror, made, round(technique.begin * total)))
         elif isinstance(technique, WeightQuantization):
             works.append(_TransformWork(mirror, _quantizers(mirror, technique, layers), round(technique.begin * total)))
+        elif isinstance(technique, EntropyQuantization):
+            works.append(_EntropyWork(mirror, technique, layers, total, calibrate))
         else:
             assert isinstance(technique, ActivationQuantization), "checked above"
             works.append(_ActivationWork(mirror, technique, total, calibrate))
@@ -104,6 +118,49 @@ class _TransformWork(Work):
     def show(self, step: int) -> None:
         for transform in self.transforms.values():
             transform.active = step >= self.begin
+
+
+class _EntropyWork(_TransformWork):
+    """Rounds to learned steps, which begin with as many bits as are wanted, and holds these down."""
+
+    def __init__(
+        self,
+        mirror: TorchGraph,
+        technique: EntropyQuantization,
+        layers: dict[str, list[str]],
+        total: int,
+        calibrate: Calibrate,
+    ) -> None:
+        chosen = technique.choose(layers, "layers", None)
+        made = {name: FakeQuantize(_shape(mirror, name), scale="learned") for name in chosen}
+        super().__init__(mirror, made, round(technique.begin * total))
+        self.technique, self.calibrate = technique, calibrate
+        self.count = sum(mirror.parameter(name).numel() for name in made)
+
+    def before(self, step: int) -> None:
+        if step == self.begin:
+            self.show(-1)
+            told = sensitivity(
+                {name: self.mirror.parameter(name) for name in self.transforms},
+                lambda: self.calibrate(self.technique.batches),
+            )
+            rows = {name: each.blocks.split(self._incoming(name)) for name, each in self.transforms.items()}
+            for name, value in even_steps(rows, told, self.technique.average_bits).items():
+                self.transforms[name].start_at(rows[name], value)
+        self.show(step)
+
+    def loss(self) -> Any:
+        if not all(each.active for each in self.transforms.values()):
+            return None
+        bits: Any = 0.0
+        for name, each in self.transforms.items():
+            w = self.mirror.value_before(name, each)
+            bits = bits + laplace_bits(each.blocks.split(w) / each.grid(w).scale).sum()
+        return self.technique.strength * torch.relu(bits / (self.count * self.technique.average_bits) - 1)
+
+    def _incoming(self, name: str) -> torch.Tensor:
+        with torch.no_grad():
+            return self.mirror.value_before(name, self.transforms[name])
 
 
 class _PruneWork(Work):

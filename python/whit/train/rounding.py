@@ -18,7 +18,7 @@ import torch
 from whit.ir import LinearCodes
 from whit.train.tensor import Tensor
 
-__all__ = ["MIN_SCALE", "Blocks", "Grid", "code_range", "grid_of", "least_squares", "round_to_grid"]
+__all__ = ["MIN_SCALE", "Blocks", "Grid", "code_range", "grid_of", "least_squares", "round_to_grid", "short_scale"]
 
 #: Steps below this are not told apart from none (compression/ranges.py).
 MIN_SCALE = 2.0**-40
@@ -61,6 +61,25 @@ def round_to_grid(x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: 
         exact: divide in f64, as weights are quantised; else in f32, as activations are.
     """
     result: Tensor = _RoundToGrid.apply(x, scale, zero_point, low, high, exact)
+    return result
+
+
+class _ShortScale(torch.autograd.Function):
+    """Rounds to 11 significant bits, straight through."""
+
+    @staticmethod
+    def forward(ctx: Any, scale: Tensor) -> Tensor:  # noqa: ARG004
+        mantissa, exponent = torch.frexp(scale)
+        return torch.ldexp(torch.round(mantissa * 2048) / 2048, exponent)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
+        return grad
+
+
+def short_scale(scale: Tensor) -> Tensor:
+    """Scales that f16 holds, where they are not next to 0: rounded to 11 bits."""
+    result: Tensor = _ShortScale.apply(scale)
     return result
 
 

@@ -13,7 +13,14 @@ from typing import Any
 
 from whit.errors import InvalidArgumentError
 
-__all__ = ["ActivationQuantization", "Clustering", "Pruning", "Technique", "WeightQuantization"]
+__all__ = [
+    "ActivationQuantization",
+    "Clustering",
+    "EntropyQuantization",
+    "Pruning",
+    "Technique",
+    "WeightQuantization",
+]
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,44 @@ class WeightQuantization(Technique):
     symmetric: bool = True
     granularity: str | int = "channel"
     scale: str = "minmax"
+
+
+@dataclass(frozen=True)
+class EntropyQuantization(Technique):
+    """Rounds weights to steps so wide that an entropy coder (storage "archive") needs few bits for one.
+
+    Steps begin where rounding all layers together changes the results least for the number of bits, a step a layer,
+    and are then learned, one per output channel, with the weights: entropy-constrained quantisation (Chou, Lookabaugh
+    and Gray, 1989) with the gradients of Esser et al., "Learned Step Size Quantization", 2020, and the estimate of bits
+    of Balle et al., 2017 (entropy.py).
+
+    Attributes:
+        average_bits: for a weight, over all layers. Values are whole numbers of steps, at most 127.
+        strength: how far the loss rises for twice as many bits.
+        batches: how many are looked at to find where steps begin.
+    """
+
+    begin: float = 0.0
+    average_bits: float = 2.0
+    strength: float = 30.0
+    batches: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not _is_number(self.average_bits) or not 0.1 <= self.average_bits <= 8:
+            raise InvalidArgumentError(
+                f"EntropyQuantization: average_bits must be in 0.1..8; got {self.average_bits!r}"
+            )
+        if not _is_number(self.strength) or not 0 < self.strength < float("inf"):
+            raise InvalidArgumentError(
+                f"EntropyQuantization: strength must be a finite number above 0; got {self.strength!r}"
+            )
+        if isinstance(self.batches, bool) or not isinstance(self.batches, int) or self.batches < 1:
+            raise InvalidArgumentError(f"EntropyQuantization: batches must be at least 1; got {self.batches!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,8 @@ class Trainer:
                 "training: the loss must be one number that depends on the weights, a tensor; got "
                 f"{tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__}"
             )
+        for extra in (work.loss() for work in works):
+            loss = loss if extra is None else loss + extra
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
@@ -198,12 +200,15 @@ class Trainer:
         ((name, value),) = feeds.items()
         return {name: self.augment(value, generator)}
 
-    def _calibrate(self, batches: int) -> None:
-        """Runs the mirror on the first batches of an order of its own, without gradients."""
+    def _calibrate(self, batches: int) -> list[torch.Tensor]:
+        """The outputs of the first batches of an order of its own, without gradients."""
         order = torch.randperm(len(self.samples), generator=_generator(self.options.seed, 0, 2))
+        outputs: list[torch.Tensor] = []
         with torch.no_grad():
             for index in order.split(self.options.batch_size)[:batches]:
-                run_batch(self.mirror, self.samples, self.samples.take(index))
+                results = run_batch(self.mirror, self.samples, self.samples.take(index))
+                outputs += [results[name] for name in self.mirror.graph.outputs]
+        return outputs
 
     def _check_parameters(self, total: int) -> None:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self._parameters()):

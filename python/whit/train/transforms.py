@@ -15,7 +15,7 @@ from torch import nn
 
 from whit.errors import InvalidArgumentError
 from whit.ir import LinearCodes
-from whit.train.rounding import Blocks, Grid, code_range, grid_of, least_squares, round_to_grid
+from whit.train.rounding import Blocks, Grid, code_range, grid_of, least_squares, round_to_grid, short_scale
 from whit.train.tensor import Tensor
 
 __all__ = ["FakeQuantize", "Palette", "Prune", "Transform"]
@@ -105,7 +105,8 @@ class FakeQuantize(Transform):
     """Rounds weights to 2 to 8 bits as `whit.compress` does; gradients pass straight through (rounding.py).
 
     Where the scale comes from: "minmax": from the weights at every step, so nothing is clipped; "mse": found once, when
-    training begins to round, and kept; "learned": begins as "mse" and is trained (LSQ).
+    training begins to round, and kept; "learned": begins as "mse" and is trained (LSQ), in 11 bits, which a file holds
+    as f16.
 
     Args:
         shape: of the weights, output channels first.
@@ -152,13 +153,26 @@ class FakeQuantize(Transform):
             else:
                 self.scale.copy_(grid.scale)
 
+    def start_at(self, rows: Tensor, scale: float) -> None:
+        """Steps begin with `scale`, or where that does not reach the largest value of a block [B, L], where it does."""
+        with torch.no_grad():
+            least = rows.abs().amax(dim=1, keepdim=True) / code_range(self.bits, self.symmetric)[1]
+            self.log_scale.copy_(torch.clamp(least, min=scale).log())
+
     def grid(self, w: Tensor) -> Grid:
         """Where these weights are rounded to."""
         if self.method == "minmax":
             x = self.blocks.split(w.detach())
             return grid_of(x.amin(dim=1, keepdim=True), x.amax(dim=1, keepdim=True), self.bits, self.symmetric)
-        scale = self.log_scale.exp() if self.method == "learned" else self.scale
-        return Grid(scale, self.zero_point, *code_range(self.bits, self.symmetric))
+        low, high = code_range(self.bits, self.symmetric)
+        if self.method == "mse":
+            return Grid(self.scale, self.zero_point, low, high)
+        scale = short_scale(self.log_scale.exp())
+        if scale.requires_grad:
+            # LSQ section 2.2: keeps the step's gradient in proportion to those of the weights.
+            share = 1 / math.sqrt(math.prod(self.blocks.shape) / self.blocks.count * high)
+            scale.register_hook(lambda gradient: gradient * share)
+        return Grid(scale, self.zero_point, low, high)
 
     def codes(self, w: Tensor) -> LinearCodes:
         """The codes of weights as they come in."""
@@ -166,10 +180,6 @@ class FakeQuantize(Transform):
 
     def apply_to(self, w: Tensor) -> Tensor:
         grid, x = self.grid(w), self.blocks.split(w)
-        if self.method == "learned" and grid.scale.requires_grad:
-            # LSQ section 2.2: keeps the step's gradient in proportion to those of the weights.
-            share = 1 / math.sqrt(x.shape[1] * grid.high)
-            grid.scale.register_hook(lambda gradient: gradient * share)
         return self.blocks.join(round_to_grid(x, grid.scale, grid.zero_point, grid.low, grid.high, exact=True))
 
 

@@ -8,9 +8,21 @@ import tasks
 import torch
 
 import whit
+from whit import InvalidArgumentError
 from whit.compression.weights.linear import find_linear_grid
-from whit.train import ActivationQuantization, Clustering, Pruning, WeightQuantization, fine_tune, l1, predict, rate
+from whit.train import (
+    ActivationQuantization,
+    Clustering,
+    EntropyQuantization,
+    Pruning,
+    WeightQuantization,
+    fine_tune,
+    l1,
+    predict,
+    rate,
+)
 from whit.train.apply import attach
+from whit.train.entropy import even_steps, laplace_bits, sensitivity
 from whit.train.mirror import TorchGraph
 from whit.train.schedules import cubic_sparsity
 from whit.train.transforms import Prune
@@ -209,6 +221,51 @@ def test_all_techniques_at_once() -> None:
     assert (data == 0).mean() >= 0.69
     assert accuracy(result.graph) > 0.75
     assert len(result.ranges) == 2
+
+
+# --- entropy-constrained rounding ---
+
+
+def entropy(codes: np.ndarray) -> float:
+    """Bits a value, of values told apart by their frequencies alone."""
+    counts = np.unique(codes, return_counts=True)[1] / codes.size
+    return float(-(counts * np.log2(counts)).sum())
+
+
+def test_steps_share_bits_out_by_reverse_water_filling() -> None:
+    """All layers' noise does the same harm a weight, and together they take the bits that are wanted."""
+    random = torch.Generator().manual_seed(0)
+    weights = {name: torch.randn(64, size, generator=random) for name, size in (("a", 100), ("b", 900))}
+    told = {"a": 40.0, "b": 10.0}
+    steps = even_steps(weights, told, 2.5)
+    harm = [steps[name] ** 2 * told[name] / weights[name].numel() for name in weights]
+    assert harm[0] == pytest.approx(harm[1], rel=1e-6)
+    bits = sum(float(laplace_bits(torch.round(w / steps[name])).sum()) for name, w in weights.items())
+    assert bits / 64_000 == pytest.approx(2.5, abs=0.01)
+
+
+def test_sensitivity_is_what_noise_does_to_the_results() -> None:
+    """For results a x + b y the change by noise of variance v on a is v x^2, relative to the results."""
+    a, b = torch.ones(2000), torch.ones(2000)
+    told = sensitivity({"a": a, "b": b}, lambda: [3 * a + b])
+    assert told["a"] == pytest.approx(9 / 16, rel=0.1)
+    assert told["b"] == pytest.approx(1 / 16, rel=0.1)
+    assert torch.equal(a, torch.ones(2000))  # put back
+
+
+def test_entropy_quantization_learns_with_few_bits() -> None:
+    x, y = tasks.points()
+    technique = EntropyQuantization(average_bits=1.5)
+    result = fine_tune(tasks.mlp(), x, y, techniques=[technique], **OPTIONS)
+    sizes = {name: codes.codes.size for name, codes in result.codes.items()}
+    bits = sum(entropy(result.codes[name].codes) * size for name, size in sizes.items()) / sum(sizes.values())
+    assert bits < 1.5 * 1.2  # coders see the frequencies of a layer; the estimate those of a channel
+    assert accuracy(result.graph) > 0.75
+    for name, codes in result.codes.items():
+        assert np.array_equal(codes.dequantize(), result.graph.tensors[name].data)
+        assert np.array_equal(codes.scale, codes.scale.astype(np.float16).astype(np.float32))
+    with pytest.raises(InvalidArgumentError, match=r"average_bits must be in 0\.1\.\.8"):
+        EntropyQuantization(average_bits=9)
 
 
 # --- regularisers ---

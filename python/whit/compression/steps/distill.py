@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from whit.compression.settings import choice, count, flag, number
 from whit.compression.steps.base import State, Step
 from whit.compression.steps.products import weighted_layers
+from whit.errors import RecipeError
 
 if TYPE_CHECKING:
     from whit.train.techniques import Technique
@@ -32,6 +33,8 @@ class Distill(Step):
         entries: if not 0, weights share so many values of a palette, which are trained.
         bits: if not 0, weights are rounded to so many bits, with straight-through gradients.
         granularity: what shares a scale when they are.
+        average_bits: if not 0, weights are rounded to steps so wide that storage "archive" takes about so many bits a
+            weight, all layers together (`whit.train.EntropyQuantization`).
         activations: what layers read is rounded to s8 as well while training; a quantize step takes these ranges over.
     """
 
@@ -45,11 +48,20 @@ class Distill(Step):
     entries: int = count(0, high=256)
     bits: int = count(0, high=8)
     granularity: str = choice("channel", "tensor")
+    average_bits: float = number(0, low=0, high=8)
     activations: bool = flag(False)
 
     kind = "distill"
     needs_data = True
     trains = True
+
+    def check(self) -> None:
+        if 0 < self.average_bits < 0.1:
+            raise RecipeError(f"distill.average_bits must be 0 or at least 0.1; got {self.average_bits:g}")
+        if sum(map(bool, (self.bits, self.entries, self.average_bits))) > 1:
+            raise RecipeError("distill rounds in one way: give one of bits, entries and average_bits")
+        if any("average_bits" in values for values in self.overrides.values()):
+            raise RecipeError("distill.average_bits is shared out among all layers: not for some of them (overrides)")
 
     def apply(self, state: State) -> None:
         from whit import train
@@ -94,6 +106,8 @@ class Distill(Step):
         bits = {name: settings.bits for name, (settings, _) in layers.items() if settings.bits}
         if bits:
             found.append(train.WeightQuantization(tuple(bits), bits=bits, granularity=self.granularity))
+        if self.average_bits:
+            found.append(train.EntropyQuantization(tuple(layers), average_bits=self.average_bits))
         if self.activations:
             found.append(train.ActivationQuantization(tuple(layers)))
         return found
