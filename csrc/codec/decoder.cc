@@ -124,6 +124,8 @@ Status Decoder::finish(Node* node) {
     case Encoding::palette: return look_up(stored, nested[0].bytes(), node->bytes());
     case Encoding::linear: return scale_codes(stored, nested[0].bytes(), node->bytes());
     case Encoding::sparse: return scatter(stored, nested[0].bytes(), nested[1].bytes(), node->bytes());
+    case Encoding::csr: return place_entries(stored, nested[0].bytes(), nested[1].bytes(), node->bytes());
+    case Encoding::bitmap: return place_by_mask(stored, nested[0].bytes(), nested[1].bytes(), node->bytes());
     default:
       if (node->planes) join_planes(node->symbols, {stored.values, stored.pivot}, node->bytes());
       node->planes.reset();

@@ -35,6 +35,8 @@ class Parser {
         case Encoding::dense: return dense(&stored, payload_bytes);
         case Encoding::bit_packed: return bit_packed(&stored, payload_bytes);
         case Encoding::palette: return palette(&stored, payload_bytes, path);
+        case Encoding::csr: return csr(&stored, payload_bytes, path);
+        case Encoding::bitmap: return bitmap(&stored, payload_bytes, path);
         case Encoding::entropy_coded: return entropy_coded(&stored, payload_bytes);
         case Encoding::linear: return linear(&stored, payload_bytes, path);
         case Encoding::sparse: return sparse(&stored, payload_bytes, path);
@@ -154,14 +156,67 @@ class Parser {
                    static_cast<unsigned long long>(gaps), stored->escape, static_cast<unsigned long long>(count),
                    ull(stored->values.elements));
     if (gap_bytes > payload_bytes) return error(Code::format, "the gaps have more bytes than the payload");
-    if (elements > 0 && payload_bytes < (elements - 1) / kMaxExpansion + 1)
-      return error(Code::format, "%llu sparse values in %llu bytes; a byte may hold at most %llu",
-                   ull(stored->values.elements), static_cast<unsigned long long>(payload_bytes), ull(kMaxExpansion));
-    Values list = {static_cast<s64>(gaps), 8, Values::integer, static_cast<s64>(gaps), static_cast<s64>(gaps)};
-    WHIT_RETURN_IF_ERROR(nest(stored, list, gap_bytes, path));
-    list = {static_cast<s64>(count), stored->values.bits, stored->values.kind, static_cast<s64>(count),
-            static_cast<s64>(count)};
-    return nest(stored, list, payload_bytes - gap_bytes, path);
+    WHIT_RETURN_IF_ERROR(is_worth_its_bytes(*stored, payload_bytes));
+    WHIT_RETURN_IF_ERROR(nest(stored, list(gaps, 8), gap_bytes, path));
+    return nest(stored, list(count, stored->values.bits, stored->values.kind), payload_bytes - gap_bytes, path);
+  }
+
+  Status csr(StoredValues* stored, u64 payload_bytes, u32 path) {
+    WHIT_RETURN_IF_ERROR(needs_whole_bytes(*stored));
+    stored->rows = parameters_.number<u8>();
+    stored->columns = parameters_.number<u8>();
+    const u64 entries = parameters_.number<u32>(), count_bytes = parameters_.number<u32>();
+    const u64 gap_bytes = parameters_.number<u32>();
+    stored->base = parameters_.take(static_cast<u64>(stored->values.bits) / 8);
+    if (!parameters_.ok()) return cut(stored->encoding);
+    const auto elements = static_cast<u64>(stored->values.elements), plane = static_cast<u64>(stored->values.plane);
+    const auto rows = static_cast<u64>(stored->rows), columns = static_cast<u64>(stored->columns);
+    if (elements < 1 || rows < 1 || columns < 1 || elements / plane % rows != 0 || plane % columns != 0 ||
+        plane / columns > 0xffffffff)
+      return error(Code::format, "entries of %d x %d values for %llu values in rows of %llu", stored->rows,
+                   stored->columns, ull(stored->values.elements), ull(stored->values.plane));
+    if (entries > elements / (rows * columns))
+      return error(Code::format, "%llu entries of %d x %d values in %llu", static_cast<unsigned long long>(entries),
+                   stored->rows, stored->columns, static_cast<unsigned long long>(elements));
+    if (count_bytes > payload_bytes || gap_bytes > payload_bytes - count_bytes)
+      return error(Code::format, "counts and gaps have more bytes than the payload");
+    WHIT_RETURN_IF_ERROR(is_worth_its_bytes(*stored, payload_bytes));
+    stored->entries = static_cast<s64>(entries);
+    const u64 places = plane / columns;
+    const int count_bits = places < 1 << 8 ? 8 : places < 1 << 16 ? 16 : 32;
+    WHIT_RETURN_IF_ERROR(nest(stored, list(elements / plane / rows, count_bits), count_bytes, path));
+    stored->gaps = take_payload(gap_bytes);
+    return nest(stored, list(entries * rows * columns, stored->values.bits, stored->values.kind),
+                payload_bytes - count_bytes - gap_bytes, path);
+  }
+
+  Status bitmap(StoredValues* stored, u64 payload_bytes, u32 path) {
+    WHIT_RETURN_IF_ERROR(needs_whole_bytes(*stored));
+    const u64 count = parameters_.number<u32>(), mask_bytes = parameters_.number<u32>();
+    stored->base = parameters_.take(static_cast<u64>(stored->values.bits) / 8);
+    if (!parameters_.ok()) return cut(stored->encoding);
+    const auto elements = static_cast<u64>(stored->values.elements);
+    if (count > elements)
+      return error(Code::format, "%llu of %llu values", static_cast<unsigned long long>(count),
+                   static_cast<unsigned long long>(elements));
+    if (mask_bytes > payload_bytes) return error(Code::format, "the masks have more bytes than the payload");
+    WHIT_RETURN_IF_ERROR(is_worth_its_bytes(*stored, payload_bytes));
+    WHIT_RETURN_IF_ERROR(nest(stored, list((elements + 7) / 8, 8), mask_bytes, path));
+    return nest(stored, list(count, stored->values.bits, stored->values.kind), payload_bytes - mask_bytes, path);
+  }
+
+  /// Values without a shape.
+  static Values list(u64 count, int bits, Values::Kind kind = Values::integer) {
+    const auto size = static_cast<s64>(count);
+    return {size, bits, kind, size, size};
+  }
+
+  /// What most values are left out of may not stand for more memory than the file is worth.
+  static Status is_worth_its_bytes(const StoredValues& stored, u64 payload_bytes) {
+    if (stored.values.elements == 0 || payload_bytes >= least_payload(stored.values.elements)) return {};
+    return error(Code::format, "%llu %s values in %llu bytes; a byte may hold at most %llu",
+                 ull(stored.values.elements), encoding_name(stored.encoding),
+                 static_cast<unsigned long long>(payload_bytes), ull(kMaxExpansion));
   }
 
   Status nest(StoredValues* stored, const Values& values, u64 payload_bytes, u32 path) {

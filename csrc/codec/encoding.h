@@ -1,6 +1,6 @@
 #pragma once
-// How a .whit file stores the values of a constant tensor (docs/FORMAT.md, Encodings). Encodings nest: palette, linear
-// and sparse leave the storage of their indices, codes, gaps and values to another one.
+// How a .whit file stores the values of a constant tensor (docs/FORMAT.md, Encodings). Encodings nest: palette, linear,
+// sparse, csr and bitmap leave the storage of their indices, codes, gaps, counts, masks and values to another one.
 
 #include <memory>
 #include <span>
@@ -17,8 +17,8 @@ enum class Encoding : u16 {
   dense = 0,          ///< the values one after another, little-endian; nothing to decode
   bit_packed = 1,     ///< integers within a short range, few bits each
   palette = 2,        ///< few distinct values: indices into a table
-  csr = 3,            ///< 3 and 4 are reserved: no file may use them yet
-  bitmap = 4,         ///<
+  csr = 3,            ///< entries in each row, where they stand, and their values
+  bitmap = 4,         ///< a bit for each value that says whether it is the most frequent one, and the others
   entropy_coded = 5,  ///< frequent bytes in fewer bits
   linear = 6,         ///< f32 = (code - zero point) * scale
   sparse = 7,         ///< how many zeros lie between the other values, and these
@@ -48,17 +48,21 @@ struct StoredValues {
   Values values;
   codec::Bytes payload;  ///< of dense, bit_packed and entropy_coded
 
-  int width = 0;                     ///< bit_packed: bits of a code
-  codec::Bytes base;                 ///< bit_packed: what code 0 stands for; sparse: the value of the gaps
-  codec::Bytes table;                ///< palette
-  int coder = 0;                     ///< entropy_coded: codec::Coder
-  int pivot = 0;                     ///< entropy_coded
-  s64 group = 0;                     ///< linear: values that share a scale, 0 for all
-  bool is_signed = false;            ///< linear: codes are s8, else u8
-  bool is_half = false;              ///< linear: scales are f16
-  codec::Bytes scales, zeros;        ///< linear: zeros may be empty
-  int escape = 0;                    ///< sparse: the longest gap
-  std::vector<StoredValues> nested;  ///< palette: indices; linear: codes; sparse: gaps, values
+  int width = 0;               ///< bit_packed: bits of a code
+  codec::Bytes base;           ///< bit_packed: what code 0 stands for; sparse, csr, bitmap: what fills the gaps
+  codec::Bytes table;          ///< palette
+  int coder = 0;               ///< entropy_coded: codec::Coder
+  int pivot = 0;               ///< entropy_coded
+  s64 group = 0;               ///< linear: values that share a scale, 0 for all
+  bool is_signed = false;      ///< linear: codes are s8, else u8
+  bool is_half = false;        ///< linear: scales are f16
+  codec::Bytes scales, zeros;  ///< linear: zeros may be empty
+  int escape = 0;              ///< sparse: the longest gap
+  s64 entries = 0;             ///< csr
+  int rows = 1, columns = 1;   ///< csr: values of an entry
+  codec::Bytes gaps;           ///< csr: between the entries of a row
+  /// palette: indices; linear: codes; sparse: gaps, values; csr: counts, values; bitmap: masks, values.
+  std::vector<StoredValues> nested;
 };
 
 /// Checks that the encoding is one that this library has, that its parameters fit it, and that the payload can hold the

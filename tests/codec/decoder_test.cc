@@ -87,3 +87,53 @@ TEST_CASE("adaptive values that continue none") {
   std::byte out[5];
   CHECK(decoder.add(std::move(*stored), out, 0).code() == Code::format);
 }
+
+namespace {
+
+/// Decodes 4 x 12 values.
+Status decode_one(Encoding encoding, std::vector<u8> parameters, std::vector<u8> payload, std::vector<u8>* out) {
+  auto stored = parse_encoding(encoding, std::as_bytes(std::span(parameters)), std::as_bytes(std::span(payload)),
+                               {48, 8, Values::integer, 12, 12});
+  if (!stored.ok()) return stored.status();
+  out->assign(48, 0xee);
+  Decoder decoder;
+  WHIT_RETURN_IF_ERROR(decoder.add(std::move(*stored), reinterpret_cast<std::byte*>(out->data()), 0));
+  std::size_t failed = 0;
+  return decoder.run(1, &failed);
+}
+
+}  // namespace
+
+TEST_CASE("entries of csr in blocks, and values by a bitmap") {
+  std::vector<u8> out;
+  // Two groups of 2 rows, entries of 2 x 3: places 0 and 3 of group 0, none in group 1.
+  const std::vector<u8> parameters = {2, 3, 2, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0};
+  std::vector<u8> payload = {2, 0, 0b1001, 1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16};
+  REQUIRE(decode_one(Encoding::csr, parameters, payload, &out).ok());
+  std::vector<u8> expected(48, 7);
+  for (u8 i = 0; i < 3; ++i) {
+    expected[i] = static_cast<u8>(1 + i), expected[12u + i] = static_cast<u8>(4 + i);
+    expected[9u + i] = static_cast<u8>(11 + i), expected[21u + i] = static_cast<u8>(14 + i);
+  }
+  CHECK(out == expected);
+  for (u8 gaps : {0, 1, 3, 0b10001, 0b11001, 0b10000}) {
+    payload[2] = gaps;
+    CHECK(decode_one(Encoding::csr, parameters, payload, &out).ok() == (gaps == 3));
+  }
+  std::vector<u8> masks = {0x80, 0, 1, 0, 0, 0xc0, 5, 6, 8, 9};
+  const std::vector<u8> head = {4, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0};
+  REQUIRE(decode_one(Encoding::bitmap, head, masks, &out).ok());
+  expected.assign(48, 7);
+  expected[7] = 5, expected[16] = 6, expected[46] = 8, expected[47] = 9;
+  CHECK(out == expected);
+  masks[1] = 4;
+  CHECK(decode_one(Encoding::bitmap, head, masks, &out).code() == Code::format);
+}
+
+TEST_CASE("sparse values within sparse values that are none") {
+  // No value and so no row within: division by the size of a row must not be reached.
+  std::vector<u8> out;
+  const std::vector<u8> parameters = {0, 0, 0, 0, 6, 0, 0, 0, 7, 0, 3, 1, 1, 0, 0,
+                                      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  CHECK(decode_one(Encoding::bitmap, parameters, std::vector<u8>(6), &out).code() == Code::format);
+}

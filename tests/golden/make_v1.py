@@ -218,7 +218,33 @@ def encodings() -> Graph:
         "two": np.where(many % 20 < 9, 1, np.where(many % 20 < 18, 2, -60)).astype(np.int8).reshape(20, 100),
         "again": (few - 3).reshape(4, 3, 2, 4),
     }
-    constants |= {name: code.dequantize() for name, code in codes.items()}
+    return stored("", constants, codes)
+
+
+def pruned() -> Graph:
+    """What format 1.3 added: constants that are mostly zeros, element by element, in blocks, in rows of any density."""
+    mixed = np.arange(6000, dtype=np.int64) * 2654435761 % 2**32 * 40503 % 2**31 >> 9  # without an order
+    few = mixed % 15 - 7
+    rows = np.where(mixed % 40 < 1 + np.arange(6000) // 300, few, 0)  # denser and denser
+    blocks = np.where(mixed[:300] % 8 == 0, 1, 0)
+    high = few.reshape(100, 60) * blocks.reshape(25, 1, 12).repeat(4, 0).repeat(5, 1).reshape(100, 60)
+    wide = few[:1200].reshape(20, 60) * blocks.reshape(20, 15).repeat(4, 1)
+    scale = np.linspace(0.5, 1, 20, dtype=np.float32)
+    codes = {"scaled": LinearCodes(rows.astype(np.int8).reshape(20, 300), scale, np.zeros(20, np.int32))}
+    constants = {
+        "half": np.where(mixed[:1152] % 10 < 3, 0, mixed[:1152] % 199 - 99).astype(np.int8).reshape(16, 3, 3, 8),
+        "rows": (rows / 8).astype("<f4").reshape(20, 300),
+        "high": high.astype(np.int8).reshape(100, 5, 12),
+        "wide": wide.astype("<i2"),
+        "base": np.where(mixed[:2000] // 7 % 3 == 0, mixed[:2000] % 251 - 125, 5).astype(np.int8).reshape(40, 50),
+        "row": np.where(mixed[:700] % 3 == 0, mixed[:700] << 9, 0).astype("<i4"),
+    }
+    return stored("pruned", constants, codes)
+
+
+def stored(graph: str, constants: dict[str, np.ndarray], codes: dict[str, LinearCodes]) -> Graph:
+    """Constants, each transposed by nothing into an output."""
+    constants |= {key: code.dequantize() for key, code in codes.items()}
     tensors, nodes = [], []
     for name, data in constants.items():
         dtype = {"i1": "s8", "u1": "u8", "i4": "s32", "i2": "s16", "f2": "f16", "f4": "f32"}[data.dtype.str[1:]]
@@ -228,7 +254,7 @@ def encodings() -> Graph:
             Tensor(f"{name}_", dtype, data.shape),
         ]
         nodes.append(Node("transpose", "", [name], [f"{name}_"], {"perm": perm}))
-    return graph_of("", tensors, nodes, [], [f"{name}_" for name in constants])
+    return graph_of(graph, tensors, nodes, [], [f"{name}_" for name in constants])
 
 
 MODELS = {
@@ -238,17 +264,20 @@ MODELS = {
     "constants": constants,
     "pictures": pictures,
     "encodings": encodings,
+    "pruned": pruned,
 }
 
-#: The files: which model, and the level that it is written at.
-FILES = {name: (name, "dense") for name in MODELS if name != "encodings"} | {
-    f"encodings_{level}": ("encodings", level) for level in ("packed", "coded", "archive")
+#: The files: which model, the level that it is written at, and the minor version of the format.
+FILES = {name: (name, "dense", 1) for name in MODELS if name not in ("encodings", "pruned")} | {
+    f"{model}_{level}": (model, level, minor)
+    for model, minor, levels in (("encodings", 2, ("packed", "coded", "archive")), ("pruned", 3, ("packed", "coded")))
+    for level in levels
 }
 
 
 def file_of(name: str) -> bytes:
-    model, level = FILES[name]
-    return write(MODELS[model](), level)
+    model, level, minor = FILES[name]
+    return write(MODELS[model](), level, minor)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ bit.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,17 +20,21 @@ __all__ = ["LEVELS", "Encoder", "Stored", "check_codes"]
 
 #: Bytes that are not worth a coder's parameters.
 _TINY = 8
+#: Rows x columns of the entries of csr, as pruning leaves them; and how many of their values may be for nothing.
+_ENTRIES = ((1, 1), (1, 2), (1, 4), (1, 8), (2, 1), (4, 1), (8, 1), (4, 4))
+_FILLED = 1.5
 #: From fastest to load to smallest.
 LEVELS = ("dense", "packed", "coded", "archive")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An encoding with its parameters, and the payload."""
+    """An encoding with its parameters, the payload, and the minor version of the format that defines it."""
 
     encoding: int
     parameters: bytes
     payload: bytes
+    minor: int = schema.CODED_VERSION
 
     @property
     def size(self) -> int:
@@ -40,6 +44,14 @@ class Stored:
     def nested(self) -> bytes:
         """As it stands within the parameters of another encoding."""
         return bytes([self.encoding]) + self.parameters
+
+    @staticmethod
+    def around(encoding: int, head: bytes, inner: Sequence[Stored], payload: bytes | None = None) -> Stored:
+        """An encoding with others within it; its payload is theirs, if none is given."""
+        parameters = head + b"".join(stored.nested for stored in inner)
+        minor = schema.ENCODING_VERSIONS.get(encoding, schema.CODED_VERSION)
+        minor = max(minor, *(stored.minor for stored in inner))
+        return Stored(encoding, parameters, b"".join(s.payload for s in inner) if payload is None else payload, minor)
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,11 @@ class _Values:
     def bytes(self) -> bytes:
         return self.data.astype(self.data.dtype.newbyteorder("<"), copy=False).tobytes()
 
+    @staticmethod
+    def list(data: np.ndarray) -> _Values:
+        """Values without a shape."""
+        return _Values(data.ravel(), max(data.size, 1), max(data.size, 1))
+
     def like(self, data: np.ndarray) -> _Values:
         """Other data of the same shape."""
         return _Values(data, self.row, self.plane)
@@ -73,10 +90,11 @@ class Encoder:
     #: Adaptive values learn from those before, until so many have been coded: then others can be decoded meanwhile.
     CHAIN = 2**20
 
-    def __init__(self, level: str) -> None:
+    def __init__(self, level: str, minor: int = schema.MINOR) -> None:
         if level not in LEVELS:
             raise InvalidArgumentError(f"unknown level {level!r}; levels are {', '.join(LEVELS)}")
         self.level = level
+        self.minor = minor
         self._adaptive: object = None
         self._chained = 0
 
@@ -86,7 +104,7 @@ class Encoder:
         data = np.asarray(tensor.data, tensor.data.dtype.newbyteorder("<"), order="C")
         row = next((size for size in reversed(data.shape) if size != 1), 1)
         values = _Values(data, row, int(np.prod(data.shape[1:], dtype=np.int64)))
-        dense = Stored(schema.DENSE, b"", values.bytes)
+        dense = _dense(values)
         if self.level == "dense" or data.size == 0:
             return dense
         if self.level == "archive":
@@ -101,43 +119,81 @@ class Encoder:
         palette = _palette(values.data)
         if palette is not None:
             yield _palette_of(palette[0], self._smallest(values.like(palette[1])))
-        yield from self._sparse(values)
+        yield from self._thinned(values)
 
     def _smallest(self, values: _Values) -> Stored:
         """Of codes or indices."""
-        return min([*self._plain(values), *self._sparse(values)], key=lambda stored: stored.size)
+        return min([*self._plain(values), *self._thinned(values)], key=lambda stored: stored.size)
 
     def _plain(self, values: _Values) -> Iterator[Stored]:
-        yield Stored(schema.DENSE, b"", values.bytes)
+        yield _dense(values)
         packed = _bit_packed(values)
         if packed is not None:
             yield packed
         if self.level == "coded":
             yield _blocks(values)
 
-    def _sparse(self, values: _Values) -> Iterator[Stored]:
+    def _thinned(self, values: _Values) -> Iterator[Stored]:
+        """Without the most frequent value."""
         flat = values.data.ravel()
         words = flat.view(f"u{flat.itemsize}")
         fill = _most_frequent(words)
-        places = np.flatnonzero(words != fill)
-        if 2 * places.size > words.size:
+        is_other = words != fill
+        places = np.flatnonzero(is_other)
+        if 8 * places.size > 7 * words.size:
             return
-        rest = _Values(flat[places], max(places.size, 1), max(places.size, 1))
+        base, others = fill.to_bytes(flat.itemsize, "little"), self._others(flat[places])
+        candidates = [self._bitmap(is_other, base, others)]
+        if 2 * places.size <= words.size:
+            candidates += self._sparse(places, base, others)
+            candidates += self._csr(values, is_other, base, others)
+        least = -(-words.size // schema.MAX_EXPANSION)
+        yield from (stored for stored in candidates if len(stored.payload) >= least and stored.minor <= self.minor)
+
+    def _others(self, data: np.ndarray) -> Stored:
+        """What is left without the most frequent value."""
+        rest = _Values.list(data)
         inner = list(self._plain(rest))
         palette = _palette(rest.data)
         if palette is not None:
             inner.append(_palette_of(palette[0], min(self._plain(rest.like(palette[1])), key=lambda s: s.size)))
-        best = min(inner, key=lambda stored: stored.size)
+        return min(inner, key=lambda stored: stored.size)
+
+    def _list(self, data: np.ndarray) -> Stored:
+        """Gaps, counts and masks."""
+        return min(self._plain(_Values.list(data)), key=lambda stored: stored.size)
+
+    def _bitmap(self, is_other: np.ndarray, base: bytes, others: Stored) -> Stored:
+        masks = self._list(np.packbits(is_other, bitorder="little"))
+        head = struct.pack("<II", np.count_nonzero(is_other), len(masks.payload)) + base
+        return Stored.around(schema.BITMAP, head, [masks, others])
+
+    def _sparse(self, places: np.ndarray, base: bytes, others: Stored) -> Iterator[Stored]:
         for bits in range(2, 9):
             escape = 2**bits - 1
             symbols = _gaps(places, escape)
-            gaps = min(self._plain(_Values(symbols, max(symbols.size, 1), max(symbols.size, 1))), key=lambda s: s.size)
-            head = struct.pack("<IIIB", places.size, symbols.size, len(gaps.payload), escape)
-            payload = gaps.payload + best.payload
-            if len(payload) >= -(-words.size // schema.MAX_EXPANSION):
-                yield Stored(
-                    schema.SPARSE, head + fill.to_bytes(flat.itemsize, "little") + gaps.nested + best.nested, payload
-                )
+            gaps = self._list(symbols)
+            head = struct.pack("<IIIB", places.size, symbols.size, len(gaps.payload), escape) + base
+            yield Stored.around(schema.SPARSE, head, [gaps, others])
+
+    def _csr(self, values: _Values, is_other: np.ndarray, base: bytes, others: Stored) -> Iterator[Stored]:
+        matrix = is_other.reshape(-1, values.plane)
+        for rows, columns in _ENTRIES:
+            if matrix.shape[0] % rows or matrix.shape[1] % columns:
+                continue
+            blocks = matrix.reshape(-1, rows, values.plane // columns, columns)
+            is_entry = np.asarray(blocks.any((1, 3)))
+            count = np.count_nonzero(is_entry)
+            if rows * columns > 1:
+                if count * rows * columns > _FILLED * np.count_nonzero(is_other):
+                    continue
+                data = values.data.reshape(blocks.shape).transpose(0, 2, 1, 3)
+                others = self._others(data[is_entry])
+            dtype = next(d for d in (np.uint8, np.uint16, np.uint32) if is_entry.shape[1] <= np.iinfo(d).max)
+            counts = self._list(np.count_nonzero(is_entry, axis=1).astype(dtype))
+            gaps = _row_gaps(is_entry)
+            head = struct.pack("<BBIII", rows, columns, count, len(counts.payload), len(gaps)) + base
+            yield Stored.around(schema.CSR, head, [counts, others], counts.payload + gaps + others.payload)
 
     def _linear(self, values: _Values, codes: LinearCodes, inner: object) -> Stored:
         assert callable(inner)
@@ -149,8 +205,7 @@ class Encoder:
         parameters += (scale.astype("<f4") if half is None else half).tobytes()
         if has_zeros:
             parameters += zero_point.astype("<i2").tobytes()
-        stored = inner(values.like(codes.codes))
-        return Stored(schema.LINEAR, parameters + stored.nested, stored.payload)
+        return Stored.around(schema.LINEAR, parameters, [inner(values.like(codes.codes))])
 
     def _archived(self, values: _Values, codes: LinearCodes | None) -> Stored:
         """One encoding, chosen by what the values are: the adaptive coder learns from all, so none is tried out."""
@@ -176,6 +231,10 @@ class Encoder:
         payload = self._adaptive.encode(values.bytes, values.bits, values.is_real, values.row, values.plane, pivot)
         coder = schema.ADAPTIVE_CONTINUED if continues else schema.ADAPTIVE
         return Stored(schema.ENTROPY_CODED, bytes([coder, pivot]), payload)
+
+
+def _dense(values: _Values) -> Stored:
+    return Stored(schema.DENSE, b"", values.bytes, minor=0)
 
 
 def _blocks(values: _Values) -> Stored:
@@ -229,7 +288,7 @@ def _is_worth_it(data: np.ndarray, table: np.ndarray) -> bool:
 
 def _palette_of(table: np.ndarray, indices: Stored) -> Stored:
     little = table.astype(table.dtype.newbyteorder("<"), copy=False)
-    return Stored(schema.PALETTE, bytes([table.size - 1]) + little.tobytes() + indices.nested, indices.payload)
+    return Stored.around(schema.PALETTE, bytes([table.size - 1]) + little.tobytes(), [indices])
 
 
 def _gaps(places: np.ndarray, escape: int) -> np.ndarray:
@@ -239,6 +298,26 @@ def _gaps(places: np.ndarray, escape: int) -> np.ndarray:
     symbols = np.full(int(whole.sum()) + gaps.size, escape, np.uint8)
     symbols[np.cumsum(whole + 1) - 1] = rest
     return symbols
+
+
+def _row_gaps(is_entry: np.ndarray) -> bytes:
+    """How far each entry lies behind the one before in its row, as Rice codes."""
+    groups, places = np.nonzero(is_entry)
+    counts = np.count_nonzero(is_entry, axis=1)
+    is_first = np.diff(groups, prepend=-1) != 0
+    gaps = places - np.where(is_first, 0, np.roll(places, 1) + 1)
+    low_bits = np.zeros(counts.size, np.int64)  # for each row the least that fits its mean gap
+    while (short := (counts << low_bits) * 128 < 31 * (2 * is_entry.shape[1] - counts) * (counts > 0)).any():
+        low_bits += short
+    low = low_bits[groups]
+    high = gaps >> low
+    ends = np.cumsum(high + 1 + low)
+    bits = np.zeros(int(ends[-1]) if ends.size else 0, np.uint8)
+    bits[ends - low - 1] = 1
+    for bit in range(int(low.max(initial=0))):
+        has_bit = low > bit
+        bits[(ends - low + bit)[has_bit]] = (gaps[has_bit] >> bit) & 1
+    return np.packbits(bits, bitorder="little").tobytes()
 
 
 def _most_frequent(words: np.ndarray) -> int:

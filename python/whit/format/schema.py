@@ -12,12 +12,15 @@ __all__ = [
     "ADAPTIVE_CONTINUED",
     "ALIGNMENT",
     "ATTRIBUTE_TYPES",
+    "BITMAP",
     "BIT_PACKED",
     "BLOCKS",
     "CODED",
     "CODED_VERSION",
+    "CSR",
     "DENSE",
     "DTYPE_NUMBERS",
+    "ENCODING_VERSIONS",
     "ENTROPY_CODED",
     "HEADER",
     "LINEAR",
@@ -33,6 +36,7 @@ __all__ = [
     "MAX_SIZE",
     "MAX_TENSORS",
     "MAX_TEXT_BYTES",
+    "MINOR",
     "MINOR_VERSIONS",
     "PALETTE",
     "PAYLOAD",
@@ -60,13 +64,16 @@ SECTION = struct.Struct("<4sIQQII")
 STORED = struct.Struct("<IHI")
 PAYLOAD = struct.Struct("<QQ")
 
-DENSE, BIT_PACKED, PALETTE, ENTROPY_CODED, LINEAR, SPARSE = 0, 1, 2, 5, 6, 7
+DENSE, BIT_PACKED, PALETTE, CSR, BITMAP, ENTROPY_CODED, LINEAR, SPARSE = range(8)
 #: Coders of ENTROPY_CODED.
 BLOCKS, ADAPTIVE, ADAPTIVE_CONTINUED = 0, 1, 2
 #: Values that a coded byte may stand for.
 MAX_EXPANSION = 256
-#: The minor version that defined encodings and coded sections.
+#: The newest minor version that writers know.
+MINOR = 3
+#: The minor version that defined encodings and coded sections; those of other versions.
 CODED_VERSION = 2
+ENCODING_VERSIONS = {DENSE: 0, CSR: 3, BITMAP: 3}
 #: Flag of a section.
 CODED = 2
 DTYPE_NUMBERS = {name: number for number, name in enumerate(DTYPES)}

@@ -18,7 +18,7 @@ from whit.ir import Attribute, Graph, Node, Tensor
 __all__ = ["save", "store", "write"]
 
 
-def write(graph: Graph, level: str = "dense") -> bytes:
+def write(graph: Graph, level: str = "dense", minor: int = schema.MINOR) -> bytes:
     """Returns `graph` as the bytes of a .whit file.
 
     Tensors that no node, input or output of the graph names are left out. Constants with the same bytes are stored
@@ -30,24 +30,28 @@ def write(graph: Graph, level: str = "dense") -> bytes:
             "dense": constants are used where they are in the file. "packed": few bits for values that need few, tables
             of those that are few, gaps instead of zeros. "coded": these with entropy coding, decoded at some hundred
             megabytes a second. "archive": the smallest, a hundred times slower to load.
+        minor: the newest minor version of the format that values may be stored in, for older readers.
 
     Raises:
         InvalidArgumentError: the graph is not one that a reader accepts, and the message names the node or tensor; or
-            there is no such level.
+            there is no such level, or the graph or level needs a newer version of the format.
     """
-    encoder = Encoder(level)
+    encoder = Encoder(level, minor)
     operators = schema.operators()
     tensors = check_graph(graph, operators)
     index = {tensor.name: i for i, tensor in enumerate(tensors)}
-    stored, data, has_encodings = _stored_tensors(tensors, encoder)
+    stored, data, encodings = _stored_tensors(tensors, encoder)
     sections = [
         _section(b"GRPH", _graph(graph, tensors, index, operators), level),
         _section(b"META", encode_metadata(graph.metadata), level),
         _section(b"TENS", stored, level),
         (b"DATA", 0, data),
     ]
-    is_coded = has_encodings or any(flags for _, flags, _ in sections)
-    return _assemble(sections, max(_minor_version(graph), schema.CODED_VERSION if is_coded else 0))
+    is_coded = any(flags for _, flags, _ in sections)
+    needed = max(_minor_version(graph), encodings, schema.CODED_VERSION if is_coded else 0)
+    if needed > minor:
+        raise InvalidArgumentError(f"cannot write the model in version 1.{minor} of the format: it needs 1.{needed}")
+    return _assemble(sections, needed)
 
 
 def save(graph: Graph, path: str | os.PathLike[str], level: str = "dense") -> None:
@@ -137,8 +141,8 @@ def _assemble(sections: Sequence[tuple[bytes, int, bytes]], minor: int) -> bytes
     return b"".join([header, table, *body])
 
 
-def _stored_tensors(tensors: Sequence[Tensor], encoder: Encoder) -> tuple[bytes, bytes, bool]:
-    """The sections TENS and DATA, and whether there is anything but dense values."""
+def _stored_tensors(tensors: Sequence[Tensor], encoder: Encoder) -> tuple[bytes, bytes, int]:
+    """The sections TENS and DATA, and the minor version that defines their encodings."""
     entries: list[bytes] = []
     data = bytearray()
     known: dict[object, tuple[Stored, int]] = {}
@@ -162,9 +166,9 @@ def _stored_tensors(tensors: Sequence[Tensor], encoder: Encoder) -> tuple[bytes,
             stored.parameters,
             schema.PAYLOAD.pack(offset, len(stored.payload)),
         ]
-    has_encodings = any(stored.encoding != schema.DENSE for stored, _ in known.values())
+    minor = max((stored.minor for stored, _ in known.values()), default=0)
     count = sum(tensor.data is not None for tensor in tensors)
-    return struct.pack("<I", count) + b"".join(entries), bytes(data), has_encodings
+    return struct.pack("<I", count) + b"".join(entries), bytes(data), minor
 
 
 def _little_endian(array: np.ndarray) -> bytes:

@@ -63,7 +63,16 @@ def decode_nested(
     encoding: int, reader: Parameters, payload: bytes, values: Values, chain: Chain, around: tuple[int, ...]
 ) -> bytes:
     """Reads the parameters of one encoding from the front of `reader`."""
-    decoders = {0: dense, 1: bit_packed, 2: palette, 5: entropy_coded, 6: linear, 7: sparse}
+    decoders = {
+        0: dense,
+        1: bit_packed,
+        2: palette,
+        3: csr,
+        4: bitmap,
+        5: entropy_coded,
+        6: linear,
+        7: sparse,
+    }
     if encoding not in decoders:
         raise Unsupported(f"encoding {encoding}")
     require(encoding not in around, "an encoding within itself")
@@ -144,8 +153,8 @@ def sparse(reader: Parameters, payload: bytes, values: Values, chain: Chain, aro
     require(escape >= 1 and count <= symbols and count <= values.elements, "number of values")
     require(symbols - count <= values.elements, "number of gaps")
     require(gap_bytes <= len(payload) and values.elements <= MAX_EXPANSION * len(payload), "payload size")
-    gaps = nest(reader, payload[:gap_bytes], Values(symbols, 8, False, symbols, symbols), chain, around)
-    given = nest(reader, payload[gap_bytes:], replace(values, elements=count, row=count, plane=count), chain, around)
+    gaps = nest(reader, payload[:gap_bytes], list_of(symbols, 8), chain, around)
+    given = nest(reader, payload[gap_bytes:], list_of(count, values.bits, values.is_real), chain, around)
     result: list[bytes] = []
     used = 0
     for gap in gaps:
@@ -158,6 +167,69 @@ def sparse(reader: Parameters, payload: bytes, values: Values, chain: Chain, aro
             used += 1
     require(used == count, "fewer gaps than values")
     return b"".join(result + [base] * (values.elements - len(result)))
+
+
+def list_of(count: int, bits: int, is_real: bool = False) -> Values:
+    """Values without a shape."""
+    return Values(count, bits, is_real, count, count)
+
+
+def csr(reader: Parameters, payload: bytes, values: Values, chain: Chain, around: tuple[int, ...]) -> bytes:
+    rows, columns = reader.number("B"), reader.number("B")
+    entries, count_bytes, gap_bytes = (reader.number("I") for _ in range(3))
+    size = values.bits // 8
+    base = reader.take(size)
+    require(rows >= 1 and columns >= 1 and values.elements >= 1, "size of an entry")
+    height, width = values.elements // values.plane, values.plane // columns
+    require(height % rows == 0 and values.plane % columns == 0 and width < 2**32, "size of an entry")
+    require(entries * rows * columns <= values.elements, "number of entries")
+    require(count_bytes + gap_bytes <= len(payload), "counts and gaps beyond the payload")
+    require(values.elements <= MAX_EXPANSION * len(payload), "payload size")
+    count_size = 1 if width < 2**8 else 2 if width < 2**16 else 4
+    count_values = list_of(height // rows, 8 * count_size)
+    coded = nest(reader, payload[:count_bytes], count_values, chain, around)
+    counts = [int.from_bytes(coded[i : i + count_size], "little") for i in range(0, len(coded), count_size)]
+    bits = bytes(byte >> i & 1 for byte in payload[count_bytes : count_bytes + gap_bytes] for i in range(8))
+    rest = payload[count_bytes + gap_bytes :]
+    given = nest(reader, rest, list_of(entries * rows * columns, values.bits, values.is_real), chain, around)
+    require(sum(counts) == entries, "number of entries")
+
+    result = [base] * values.elements
+    at = used = 0
+    for group, count in enumerate(counts):
+        require(count <= width, "more entries than a row has places")
+        low_bits = 0
+        while count * 2**low_bits * 128 < 31 * (2 * width - count) and count > 0:
+            low_bits += 1
+        place = -1
+        for _ in range(count):
+            one = bits.find(1, at)
+            low = one + 1 + low_bits
+            require(one >= 0 and low <= len(bits), "gaps are cut")
+            place += (one - at) * 2**low_bits + sum(bit << i for i, bit in enumerate(bits[one + 1 : low])) + 1
+            at = low
+            require(place < width, "an entry beyond the end of its row")
+            for row in range(rows):
+                for column in range(columns):
+                    target = (group * rows + row) * values.plane + place * columns + column
+                    result[target] = given[used * size : (used + 1) * size]
+                    used += 1
+    require(len(bits) - at < 8 and not any(bits[at:]), "bits after the last gap")
+    return b"".join(result)
+
+
+def bitmap(reader: Parameters, payload: bytes, values: Values, chain: Chain, around: tuple[int, ...]) -> bytes:
+    count, mask_bytes = reader.number("I"), reader.number("I")
+    size = values.bits // 8
+    base = reader.take(size)
+    require(count <= values.elements, "number of values")
+    require(mask_bytes <= len(payload) and values.elements <= MAX_EXPANSION * len(payload), "payload size")
+    masks = nest(reader, payload[:mask_bytes], list_of(-(-values.elements // 8), 8), chain, around)
+    given = nest(reader, payload[mask_bytes:], list_of(count, values.bits, values.is_real), chain, around)
+    bits = unpack(masks, values.elements, 1)
+    require(sum(bits) == count, "number of values")
+    rest = iter(range(count))
+    return b"".join(given[(i := next(rest)) * size : (i + 1) * size] if bit else base for bit in bits)
 
 
 def entropy_coded(reader: Parameters, payload: bytes, values: Values, chain: Chain, around: tuple[int, ...]) -> bytes:

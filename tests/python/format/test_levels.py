@@ -95,6 +95,40 @@ def test_linear_codes(level: str, signed: bool, scales: tuple[int, ...], group: 
     assert_same(write(graph, level), graph, python=level != "archive")
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 2), (1, 4), (1, 8), (2, 1), (4, 1), (8, 1), (4, 4)])
+@pytest.mark.parametrize("dtype", ["i1", "f4"])
+def test_pruned_blocks(rows: int, columns: int, dtype: str) -> None:
+    """The places of entries take little more than their entropy, and one is stored for a whole block."""
+    random = np.random.default_rng(5)
+    density = np.linspace(0.02, 0.2, 128 // rows)[:, None]
+    is_entry = random.random((128 // rows, 320 // columns)) < density
+    mask = np.kron(is_entry, np.ones((rows, columns), bool))
+    weights = (np.where(mask, random.integers(1, 128, mask.shape), 0) * random.choice([-1, 1], mask.shape)).astype(
+        dtype
+    )
+    if dtype == "f4":
+        weights = (weights + random.random(mask.shape) * mask).astype("<f4")
+    graph = graph_of({"w": weights.reshape(128, 2, 2, 80)})
+    for level in ("packed", "coded"):
+        file = write(graph, level)
+        assert_same(file, graph, python=True)
+        stored = next(tensor for tensor in whit._core.Model(file).tensors() if tensor["constant"])
+        assert stored["encoding"] == "csr"
+        entropy = -(density * np.log2(density) + (1 - density) * np.log2(1 - density)).sum() * is_entry.shape[1] / 8
+        assert stored["stored_bytes"] < 1.08 * entropy + mask.sum() * weights.itemsize + is_entry.shape[0] + 30
+
+
+@pytest.mark.parametrize("zeros", [0.2, 0.3, 0.45])
+def test_a_bit_for_each_value(zeros: float) -> None:
+    random = np.random.default_rng(6)
+    weights = np.where(random.random((64, 90)) < zeros, 0, random.integers(-128, 128, (64, 90))).astype(np.int8)
+    graph = graph_of({"w": weights})
+    file = write(graph, "packed")
+    assert_same(file, graph, python=True)
+    stored = next(tensor for tensor in whit._core.Model(file).tensors() if tensor["constant"])
+    assert (stored["encoding"], stored["stored_bytes"]) == ("bitmap", 11 + 64 * 90 // 8 + np.count_nonzero(weights))
+
+
 def test_codes_that_do_not_fit_are_refused() -> None:
     linear = LinearCodes(np.ones((2, 3), np.int8), np.ones(1, np.float32), np.zeros(1, np.int32))
     data = linear.dequantize()
@@ -131,15 +165,19 @@ def test_each_level_is_smaller(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_minor_version(level: str) -> None:
-    file = write(make_v1.encodings(), level)
-    assert decoder.decode(file).version == (1, 0 if level == "dense" else 2)
+    assert decoder.decode(write(make_v1.encodings(), level, minor=2)).version == (1, 0 if level == "dense" else 2)
+    newest = {"dense": 0, "packed": 3, "coded": 3, "archive": 2}[level]
+    assert decoder.decode(write(make_v1.pruned(), level)).version == (1, newest)
+    if level == "archive":
+        with pytest.raises(InvalidArgumentError, match=r"in version 1\.1 of the format: it needs 1\.2"):
+            write(make_v1.pruned(), level, minor=1)
 
 
 def test_golden_files_have_every_encoding_and_coder() -> None:
     """In what they store, so that they stay readable."""
     seen = set()
-    for level in ("packed", "coded", "archive"):
-        for tensor in whit._core.Model((GOLDEN / "v1" / f"encodings_{level}.whit").read_bytes()).tensors():
+    for path in (GOLDEN / "v1").glob("*_*.whit"):
+        for tensor in whit._core.Model(path.read_bytes()).tensors():
             if tensor["constant"]:
                 seen.add(tensor["encoding"])
-    assert seen == {"dense", "bit_packed", "palette", "linear", "sparse", "entropy_coded"}
+    assert seen == {"dense", "bit_packed", "palette", "csr", "bitmap", "linear", "sparse", "entropy_coded"}
