@@ -1,0 +1,71 @@
+// NEON: 32 registers. FMLA takes a weight from a lane: 4 x 20 holds 20 accumulators, 5 vectors of x and one of weights,
+// 8 x 12 holds 24, 3 and 2.
+
+#include "kernels/simd_f32/neon.h"
+#include "kernels/spmm_f32/kernel.h"
+
+namespace whit::spmm_f32 {
+namespace {
+
+template <int Row, int R, int V>
+WHIT_INLINE void add_row(float32x4_t (&acc)[R][V], const float32x4_t (&x)[V], const float32x4_t (&w)[(R + 3) / 4]) {
+  if constexpr (Row < R) {
+    WHIT_UNROLL for (int v = 0; v < V; ++v) acc[Row][v] = vfmaq_laneq_f32(acc[Row][v], x[v], w[Row / 4], Row % 4);
+    add_row<Row + 1>(acc, x, w);
+  }
+}
+
+template <int R, int V>
+WHIT_INLINE void add_entry(float32x4_t (&acc)[R][V], const float32x4_t (&x)[V], const f32* weight) {
+  if constexpr (R == 1) {
+    WHIT_UNROLL for (int v = 0; v < V; ++v) acc[0][v] = vfmaq_n_f32(acc[0][v], x[v], *weight);
+  } else {
+    float32x4_t w[R / 4];
+    WHIT_UNROLL for (int i = 0; i < R / 4; ++i) w[i] = vld1q_f32(weight + 4 * i);
+    add_row<0>(acc, x, w);
+  }
+}
+
+WHIT_INLINE float32x4_t gather(const f32* x, const u16* at) {
+  float32x4_t lanes = vld1q_dup_f32(x + at[0]);
+  lanes = vld1q_lane_f32(x + at[1], lanes, 1);
+  lanes = vld1q_lane_f32(x + at[2], lanes, 2);
+  return vld1q_lane_f32(x + at[3], lanes, 3);
+}
+
+WHIT_INLINE float32x4_t where(float32x4_t w, float32x4_t x) {
+  return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x), vceqq_f32(w, vdupq_n_f32(0))));
+}
+
+}  // namespace
+}  // namespace whit::spmm_f32
+
+#include "kernels/spmm_f32/rows.inc"
+
+namespace whit::spmm_f32 {
+
+void spmm_f32_1x32_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
+  strip<1, 8, 128>(args, n_begin, n_end, pixels);
+}
+
+void spmm_f32_1x16_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
+  strip<1, 4, 256>(args, n_begin, n_end, pixels);
+}
+
+void spmm_f32_4x20_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
+  strip<4, 5, 192>(args, n_begin, n_end, pixels);
+}
+
+void spmm_f32_8x12_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
+  if (pixels == 1) return column_of_8(args, n_begin, n_end);
+  strip<8, 3, 256>(args, n_begin, n_end, pixels);
+}
+
+void spmm_f32_8x1_neon(const Args& args, isize n_begin, isize n_end, isize) { column<2>(args, n_begin, n_end); }
+
+void finish_neon(const EpilogueF32& epilogue, const f32* acc, isize acc_stride, isize n, isize rows,
+                 const f32* residual, f32* out, isize out_stride) {
+  finish_rows(epilogue, acc, acc_stride, n, rows, residual, out, out_stride);
+}
+
+}  // namespace whit::spmm_f32

@@ -1,0 +1,276 @@
+// ARMv8 NEON.
+
+#include "kernels/simd_s8/neon_epilogue.h"
+
+namespace whit::spmm_s8 {
+namespace {
+
+using Int = Vector::Int;
+
+constexpr int kVectorsOfPairs = 4, kVectorsOfFours = 6, kVectorsOfShort = 4;
+
+// From intrinsics, compilers take the weights through general registers.
+WHIT_INLINE void spread(const s8*& p, int8x16_t& w0, int8x16_t& w1) {
+  __asm__ volatile("ld1r {%0.16b}, [%2], #1\n\tld1r {%1.16b}, [%2], #1" : "=&w"(w0), "=w"(w1), "+r"(p) : : "memory");
+}
+WHIT_INLINE void spread_two(const s8*& p, int8x16_t& w0, int8x16_t& w1) {
+  __asm__ volatile("ld1r {%0.8h}, [%2], #2\n\tld1r {%1.8h}, [%2], #2" : "=&w"(w0), "=w"(w1), "+r"(p) : : "memory");
+}
+WHIT_INLINE int16x8_t first_products(int8x16_t x, int8x16_t w) { return vmull_s8(vget_low_s8(x), vget_low_s8(w)); }
+WHIT_INLINE int16x8_t first_products_high(int8x16_t x, int8x16_t w) { return vmull_high_s8(x, w); }
+WHIT_INLINE int16x8_t add_products(int16x8_t sum, int8x16_t x, int8x16_t w) {
+  return vmlal_s8(sum, vget_low_s8(x), vget_low_s8(w));
+}
+WHIT_INLINE int16x8_t add_products_high(int16x8_t sum, int8x16_t x, int8x16_t w) { return vmlal_high_s8(sum, x, w); }
+WHIT_INLINE int32x4_t add_wide(int32x4_t sum, int16x8_t x) { return vaddw_s16(sum, vget_low_s16(x)); }
+WHIT_INLINE int32x4_t add_wide_high(int32x4_t sum, int16x8_t x) { return vaddw_high_s16(sum, x); }
+
+// In this order, so that multiplications and additions, which have a pipe each on the A72, come in turns: compilers put
+// all of one kind first. Registers of operands are others, or compilers would copy.
+#define SCRATCH "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "memory"
+template <int kOffset>
+WHIT_INLINE void add_and_multiply(Int& s0, Int& s1, Int& s2, Int& s3, int16x8_t& low, int16x8_t& high, const s8* a,
+                                  const s8* b, int8x16_t w0, int8x16_t w1) {
+  __asm__ volatile(
+      "ldr q0, [%[a], %[at]]\n\t"
+      "ldr q1, [%[b], %[at]]\n\t"
+      "smull v4.8h, v0.8b, %[w0].8b\n\t"
+      "saddw %[s0].4s, %[s0].4s, %[low].4h\n\t"
+      "smull2 v5.8h, v0.16b, %[w0].16b\n\t"
+      "saddw2 %[s1].4s, %[s1].4s, %[low].8h\n\t"
+      "smlal v4.8h, v1.8b, %[w1].8b\n\t"
+      "saddw %[s2].4s, %[s2].4s, %[high].4h\n\t"
+      "smlal2 v5.8h, v1.16b, %[w1].16b\n\t"
+      "saddw2 %[s3].4s, %[s3].4s, %[high].8h\n\t"
+      "mov %[low].16b, v4.16b\n\t"
+      "mov %[high].16b, v5.16b\n\t"
+      : [s0] "+w"(s0), [s1] "+w"(s1), [s2] "+w"(s2), [s3] "+w"(s3), [low] "+w"(low), [high] "+w"(high)
+      : [w0] "w"(w0), [w1] "w"(w1), [a] "r"(a), [b] "r"(b), [at] "i"(kOffset)
+      : SCRATCH);
+}
+template <int kOffset>
+WHIT_INLINE void add_and_multiply(Int& s0, Int& s1, Int& s2, Int& s3, Int& t0, Int& t1, Int& t2, Int& t3,
+                                  int16x8_t& low, int16x8_t& high, const s8* a, const s8* b, int8x16_t w0,
+                                  int8x16_t w1) {
+  __asm__ volatile(
+      "ldr q0, [%[a], %[at]]\n\t"
+      "ldr q1, [%[b], %[at]]\n\t"
+      "smull v4.8h, v0.8b, %[w0].8b\n\t"
+      "saddw %[s0].4s, %[s0].4s, %[low].4h\n\t"
+      "smull2 v5.8h, v0.16b, %[w0].16b\n\t"
+      "saddw2 %[s1].4s, %[s1].4s, %[low].8h\n\t"
+      "smlal v4.8h, v1.8b, %[w1].8b\n\t"
+      "saddw %[s2].4s, %[s2].4s, %[high].4h\n\t"
+      "smlal2 v5.8h, v1.16b, %[w1].16b\n\t"
+      "saddw2 %[s3].4s, %[s3].4s, %[high].8h\n\t"
+      "ldr q2, [%[a], %[next]]\n\t"
+      "ldr q3, [%[b], %[next]]\n\t"
+      "smull %[low].8h, v2.8b, %[w0].8b\n\t"
+      "saddw %[t0].4s, %[t0].4s, v4.4h\n\t"
+      "smull2 %[high].8h, v2.16b, %[w0].16b\n\t"
+      "saddw2 %[t1].4s, %[t1].4s, v4.8h\n\t"
+      "smlal %[low].8h, v3.8b, %[w1].8b\n\t"
+      "saddw %[t2].4s, %[t2].4s, v5.4h\n\t"
+      "smlal2 %[high].8h, v3.16b, %[w1].16b\n\t"
+      "saddw2 %[t3].4s, %[t3].4s, v5.8h\n\t"
+      : [s0] "+w"(s0), [s1] "+w"(s1), [s2] "+w"(s2), [s3] "+w"(s3), [t0] "+w"(t0), [t1] "+w"(t1), [t2] "+w"(t2),
+        [t3] "+w"(t3), [low] "+w"(low), [high] "+w"(high)
+      : [w0] "w"(w0), [w1] "w"(w1), [a] "r"(a), [b] "r"(b), [at] "i"(kOffset), [next] "i"(kOffset + 16)
+      : SCRATCH);
+}
+template <int kOffset>
+WHIT_INLINE void multiply_add_neighbours(Int& s0, Int& s1, const s8* a, const s8* b, int8x16_t w0, int8x16_t w1) {
+  __asm__ volatile(
+      "ldr q0, [%[a], %[at]]\n\t"
+      "ldr q1, [%[b], %[at]]\n\t"
+      "smull v4.8h, v0.8b, %[w0].8b\n\t"
+      "smull2 v5.8h, v0.16b, %[w0].16b\n\t"
+      "smlal v4.8h, v1.8b, %[w1].8b\n\t"
+      "smlal2 v5.8h, v1.16b, %[w1].16b\n\t"
+      "sadalp %[s0].4s, v4.8h\n\t"
+      "sadalp %[s1].4s, v5.8h\n\t"
+      : [s0] "+w"(s0), [s1] "+w"(s1)
+      : [w0] "w"(w0), [w1] "w"(w1), [a] "r"(a), [b] "r"(b), [at] "i"(kOffset)
+      : SCRATCH);
+}
+template <int kOffset>
+WHIT_INLINE void multiply_add_neighbours(Int& s0, Int& s1, Int& s2, Int& s3, const s8* a, const s8* b, int8x16_t w0,
+                                         int8x16_t w1) {
+  __asm__ volatile(
+      "ldr q0, [%[a], %[at]]\n\t"
+      "ldr q1, [%[b], %[at]]\n\t"
+      "ldr q2, [%[a], %[next]]\n\t"
+      "ldr q3, [%[b], %[next]]\n\t"
+      "smull v4.8h, v0.8b, %[w0].8b\n\t"
+      "smull2 v5.8h, v0.16b, %[w0].16b\n\t"
+      "smlal v4.8h, v1.8b, %[w1].8b\n\t"
+      "smlal2 v5.8h, v1.16b, %[w1].16b\n\t"
+      "smull v6.8h, v2.8b, %[w0].8b\n\t"
+      "sadalp %[s0].4s, v4.8h\n\t"
+      "smull2 v7.8h, v2.16b, %[w0].16b\n\t"
+      "smlal v6.8h, v3.8b, %[w1].8b\n\t"
+      "sadalp %[s1].4s, v5.8h\n\t"
+      "smlal2 v7.8h, v3.16b, %[w1].16b\n\t"
+      "sadalp %[s2].4s, v6.8h\n\t"
+      "sadalp %[s3].4s, v7.8h\n\t"
+      : [s0] "+w"(s0), [s1] "+w"(s1), [s2] "+w"(s2), [s3] "+w"(s3)
+      : [w0] "w"(w0), [w1] "w"(w1), [a] "r"(a), [b] "r"(b), [at] "i"(kOffset), [next] "i"(kOffset + 16)
+      : SCRATCH);
+}
+#undef SCRATCH
+
+/// TRN of 64 bits, for which compilers take ZIP.
+WHIT_INLINE int8x16_t lower_of(int8x16_t a, int8x16_t b) {
+  int8x16_t c;
+  __asm__("trn1 %0.2d, %1.2d, %2.2d" : "=w"(c) : "w"(a), "w"(b));
+  return c;
+}
+WHIT_INLINE int8x16_t upper_of(int8x16_t a, int8x16_t b) {
+  int8x16_t c;
+  __asm__("trn2 %0.2d, %1.2d, %2.2d" : "=w"(c) : "w"(a), "w"(b));
+  return c;
+}
+
+/// 4 x 4.
+WHIT_INLINE void transpose(Int (&v)[4]) {
+  const int8x16_t a = vreinterpretq_s8_s32(vtrn1q_s32(v[0], v[1])), b = vreinterpretq_s8_s32(vtrn2q_s32(v[0], v[1]));
+  const int8x16_t c = vreinterpretq_s8_s32(vtrn1q_s32(v[2], v[3])), d = vreinterpretq_s8_s32(vtrn2q_s32(v[2], v[3]));
+  v[0] = vreinterpretq_s32_s8(lower_of(a, c)), v[1] = vreinterpretq_s32_s8(lower_of(b, d));
+  v[2] = vreinterpretq_s32_s8(upper_of(a, c)), v[3] = vreinterpretq_s32_s8(upper_of(b, d));
+}
+
+}  // namespace
+}  // namespace whit::spmm_s8
+
+#include "kernels/spmm_s8/lines.h"
+#include "kernels/spmm_s8/neon_rows.h"
+#include "kernels/spmm_s8/store.h"
+
+namespace whit::spmm_s8 {
+namespace {
+
+/// By TRN, which takes the A72 a third of the time of ZIP.
+struct Tile {
+  using Bytes = int8x16_t;
+
+  WHIT_INLINE static Bytes load(const s8* p) { return vld1q_s8(p); }
+  WHIT_INLINE static Bytes load_first(const s8* p, isize count) {
+    const u64 low = load_first_u64(p, count < 8 ? count : 8), high = count > 8 ? load_first_u64(p + 8, count - 8) : 0;
+    return vcombine_s8(vcreate_s8(low), vcreate_s8(high));
+  }
+  WHIT_INLINE static void store(s8* p, Bytes v, u8) { vst1q_s8(p, v); }
+  WHIT_INLINE static void store_s16(s8*, Bytes) {}  // no kernel wants it
+
+  template <int kChannels>
+  WHIT_INLINE static void transpose(Bytes (&v)[16]) {
+    constexpr int kSide = 16 / kChannels;
+    WHIT_UNROLL for (int part = 0; part < 16; part += kSide) {
+      swap<kChannels, 1, kSide>(v, part);
+      swap<2 * kChannels, 2, kSide>(v, part);
+      if constexpr (kSide > 4) swap<4 * kChannels, 4, kSide>(v, part);
+      if constexpr (kSide > 8) swap<8 * kChannels, 8, kSide>(v, part);
+    }
+    Bytes lines[16];
+    WHIT_UNROLL for (int i = 0; i < 16; ++i) lines[i % kSide * kChannels + i / kSide] = v[i];
+    WHIT_UNROLL for (int i = 0; i < 16; ++i) v[i] = lines[i];
+  }
+
+ private:
+  /// Elements of kBytes that are off the diagonal of 2 x 2 of them, of rows kRows apart.
+  template <int kBytes, int kRows, int kSide>
+  WHIT_INLINE static void swap(Bytes (&v)[16], int part) {
+    WHIT_UNROLL for (int i = 0; i < kSide; ++i) {
+      if (i & kRows) continue;
+      const Bytes a = v[part + i], b = v[part + i + kRows];
+      if constexpr (kBytes == 1) {
+        v[part + i] = vtrn1q_s8(a, b), v[part + i + kRows] = vtrn2q_s8(a, b);
+      } else if constexpr (kBytes == 2) {
+        const int16x8_t c = vreinterpretq_s16_s8(a), d = vreinterpretq_s16_s8(b);
+        v[part + i] = vreinterpretq_s8_s16(vtrn1q_s16(c, d));
+        v[part + i + kRows] = vreinterpretq_s8_s16(vtrn2q_s16(c, d));
+      } else if constexpr (kBytes == 4) {
+        const int32x4_t c = vreinterpretq_s32_s8(a), d = vreinterpretq_s32_s8(b);
+        v[part + i] = vreinterpretq_s8_s32(vtrn1q_s32(c, d));
+        v[part + i + kRows] = vreinterpretq_s8_s32(vtrn2q_s32(c, d));
+      } else {
+        v[part + i] = lower_of(a, b), v[part + i + kRows] = upper_of(a, b);
+      }
+    }
+  }
+};
+
+constexpr isize kColumns = 16;
+
+/// 4 pixels of 16 columns.
+template <EpilogueKind kKind, class OutRows>
+WHIT_INLINE void store_four(const NeonEpilogue& epilogue, const EpilogueColumns& columns, const s32* acc,
+                            isize acc_stride, isize n, const OutRows& rows) {
+  Int sums[4][4];
+  WHIT_UNROLL for (int c = 0; c < 4; ++c) {
+    Int v[4];
+    WHIT_UNROLL for (int i = 0; i < 4; ++i, acc += acc_stride) v[i] = vld1q_s32(acc);
+    transpose(v);
+    WHIT_UNROLL for (int i = 0; i < 4; ++i) sums[i][c] = v[i];
+  }
+  finish<kKind, EpilogueForm::any>(epilogue, columns, sums, rows, n);
+}
+
+template <EpilogueKind kKind>
+[[gnu::noinline]] void store_last(const NeonEpilogue& epilogue, const EpilogueColumns& columns, const s32* acc,
+                                  isize acc_stride, isize n, isize row, isize count) {
+  store_four<kKind>(epilogue, columns, acc, acc_stride, n, FirstRows{row, static_cast<int>(count)});
+}
+
+/// 16 columns n, in an epilogue of a kind that has code of its own.
+template <EpilogueKind kKind>
+WHIT_INLINE void store_columns(const NeonEpilogue& epilogue, const EpilogueColumns& columns, const s32* acc,
+                               isize acc_stride, isize n, isize pixels, isize first_row) {
+  isize p = 0;
+  for (; p + 4 <= pixels; p += 4)
+    store_four<kKind>(epilogue, columns, acc + p, acc_stride, n, Consecutive{first_row + p});
+  if (p < pixels) store_last<kKind>(epilogue, columns, acc + p, acc_stride, n, first_row + p, pixels - p);
+}
+
+}  // namespace
+
+void spmm_s8s8s32_1x4_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
+  walk<Fours>(args, n_begin, n_end, pixels);
+}
+
+void spmm_s8s8s32_1x1_short_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
+  walk<Short>(args, n_begin, n_end, pixels);
+}
+
+void spmm_s8s8s32_4x1_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
+  walk<Pairs<4, 1>>(args, n_begin, n_end, pixels);
+}
+
+void spmm_s8s8s32_1x1_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
+  walk<Pairs<1, kVectorsOfPairs>>(args, n_begin, n_end, pixels);
+}
+
+void spmm_lines_neon(const Form& form, const Rows& rows, isize begin, isize count, isize k, s8* lines,
+                     isize line_stride) {
+  lines_of_form<Tile>(form, rows, begin, count, k, lines, line_stride);
+}
+
+void spmm_store_neon(const s32* acc, isize acc_stride, isize n_begin, isize n_end, isize pixels, const EpilogueS8& spec,
+                     void* out, isize out_stride, isize first_row) {
+  const NeonEpilogue epilogue(spec, out, out_stride);
+  const isize whole = n_begin + (n_end - n_begin) / kColumns * kColumns;
+  isize n = n_begin;
+  with_kind(epilogue_kind(spec, n_begin, whole), [&]<EpilogueKind kKind>() {
+    if constexpr (kKind != EpilogueKind::general) {
+      EpilogueColumns columns;
+      columns.form = EpilogueForm::any;
+      columns.constants = epilogue.constants;
+      for (; n < whole; n += kColumns) {
+        for (isize c = 0; c < kColumns; ++c) columns.zero[c] = 0, columns.scale[c] = spec.scale[n + c];
+        store_columns<kKind>(epilogue, columns, acc + n * acc_stride, acc_stride, n, pixels, first_row);
+      }
+    }
+  });
+  store_pixels(acc, acc_stride, n, n_end, pixels, spec, out, out_stride, first_row);
+}
+
+}  // namespace whit::spmm_s8
