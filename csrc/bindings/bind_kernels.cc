@@ -1,47 +1,14 @@
-// whit.kernels: the matrix products without a model around them.
+// whit.kernels: dense matrix products without a model around them.
 
 #include <cstring>
-#include <mutex>
 
 #include "base/buffer.h"
-#include "base/thread_pool.h"
 #include "bindings/bindings.h"
+#include "bindings/pools.h"
 #include "kernels/gemm_s8/gemm_s8.h"
 
 namespace whit::bindings {
 namespace {
-
-/// Pools of earlier calls, one for each number of threads; a pool is lent to one call at a time.
-class PoolShelf {
- public:
-  std::unique_ptr<ThreadPool> take(int threads) {
-    {
-      const std::lock_guard lock(mutex_);
-      for (auto& pool : pools_) {
-        if (pool && pool->threads() == threads) {
-          std::unique_ptr<ThreadPool> found = std::move(pool);
-          std::erase(pools_, nullptr);
-          return found;
-        }
-      }
-    }
-    return std::make_unique<ThreadPool>(threads);
-  }
-  void put(std::unique_ptr<ThreadPool> pool) {
-    const std::lock_guard lock(mutex_);
-    if (pools_.size() < kMost) pools_.push_back(std::move(pool));
-  }
-
- private:
-  static constexpr std::size_t kMost = 4;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<ThreadPool>> pools_;
-};
-
-PoolShelf& pool_shelf() {
-  static PoolShelf* shelf = new PoolShelf;  // never destroyed: threads must not be joined while the process exits
-  return *shelf;
-}
 
 py::array checked_matrix(const py::handle& value, const char* what, const char* wanted) {
   if (py::isinstance<py::array>(value)) {
@@ -87,7 +54,7 @@ class PackedS8 {
     args.out = result.mutable_data();
     args.out_stride = n_;
     const GilRelease release;
-    std::unique_ptr<ThreadPool> pool = pool_shelf().take(count);
+    const LentPool pool(count);
     const isize rows = gemm_s8::tile_rows(*kernel_), columns = gemm_s8::panel_columns(*kernel_);
     if (ceil_div(m, rows) >= count || n_ <= columns) {
       pool->parallel_for(m, rows,
@@ -96,7 +63,6 @@ class PackedS8 {
       pool->parallel_for(n_, columns,
                          [&](isize begin, isize end, int) { gemm_s8::run(*kernel_, args, 0, m, begin, end); });
     }
-    pool_shelf().put(std::move(pool));
     return result;
   }
 
@@ -114,10 +80,7 @@ class PackedS8 {
     if (!array.dtype().equal(numpy_dtype(DType::s32)) || array.ndim() != 2 || array.shape(0) != m ||
         array.shape(1) != n_ || !(array.flags() & py::array::c_style) || !array.writeable())
       raise_error(Code::shape, wanted + "; got " + describe(array));
-    const char* begin = static_cast<const char*>(array.data());
-    const char* other = static_cast<const char*>(x.data());
-    if (begin < other + x.nbytes() && other < begin + array.nbytes())
-      raise_error(Code::invalid_argument, "gemm_s8: out overlaps x");
+    if (overlap(array, x)) raise_error(Code::invalid_argument, "gemm_s8: out overlaps x");
     return array;
   }
 

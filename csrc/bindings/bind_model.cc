@@ -7,6 +7,7 @@
 
 #include "bindings/bindings.h"
 #include "engine/session.h"
+#include "ops/sparse_product.h"
 
 namespace whit::bindings {
 namespace {
@@ -107,6 +108,15 @@ class PyModel {
     for (const Tensor& tensor : model().tensors) list.append(tensor_dict(tensor));
     return list;
   }
+  /// Whether the engine may run a product of this model with kernels for sparse weights.
+  bool has_sparse_weights() const {
+    const auto is_sparse = [&](const Node& node) {
+      const bool product = node.op == Op::conv || node.op == Op::gemm;
+      return product && ops::has_many_zeros(model().tensors[static_cast<std::size_t>(node.inputs[1])]);
+    };
+    return std::any_of(model().nodes.begin(), model().nodes.end(), is_sparse);
+  }
+
   /// The dense values of a constant, as bytes.
   py::bytes constant(const std::string& name) const {
     for (const Tensor& tensor : model().tensors)
@@ -278,6 +288,7 @@ class PySession {
       item["name"] = planned.node->name;
       item["op"] = op_name(planned.node->op);
       item["kernel"] = planned.op->kernel();
+      item["reason"] = planned.op->reason();
       item["bytes"] = bytes;
       list.append(item);
     }
@@ -466,6 +477,7 @@ void bind_model(py::module_& module) {
       .def("tensors", &PyModel::tensors)
       .def("constant", &PyModel::constant, py::arg("name"))
       .def("nodes", &PyModel::nodes)
+      .def_property_readonly("has_sparse_weights", &PyModel::has_sparse_weights)
       .def_property_readonly("metadata", [](const PyModel& self) { return self.model().metadata; })
       .def_property_readonly("file_bytes", [](const PyModel& self) { return self.model().file_bytes; })
       .def_property_readonly(

@@ -33,6 +33,9 @@ py::dtype numpy_dtype(DType dtype);
 /// "float32 [1, 3, 224, 224]" for error texts.
 std::string describe(const py::array& array);
 
+/// Whether two C-contiguous arrays share memory.
+bool overlap(const py::array& a, const py::array& b);
+
 /// Checks an optional thread count from Python: None gives WHIT_NUM_THREADS or the CPUs available.
 int thread_count(const std::optional<int>& threads);
 
@@ -52,6 +55,7 @@ class GilRelease {
 void bind_codec(py::module_& module);
 void bind_model(py::module_& module);
 void bind_kernels(py::module_& module);
+void bind_sparse(py::module_& module);
 void bind_system(py::module_& module);
 
 }  // namespace whit::bindings

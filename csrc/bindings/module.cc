@@ -65,6 +65,12 @@ std::string describe(const py::array& array) {
   return text + "]";
 }
 
+bool overlap(const py::array& a, const py::array& b) {
+  const char* first = static_cast<const char*>(a.data());
+  const char* second = static_cast<const char*>(b.data());
+  return first < second + b.nbytes() && second < first + a.nbytes();
+}
+
 }  // namespace whit::bindings
 
 PYBIND11_MODULE(_core, module) {
@@ -73,4 +79,5 @@ PYBIND11_MODULE(_core, module) {
   whit::bindings::bind_codec(module);
   whit::bindings::bind_model(module);
   whit::bindings::bind_kernels(module);
+  whit::bindings::bind_sparse(module);
 }

@@ -1,5 +1,6 @@
 # WHIT_OPS: the operators of a trimmed build, by the names of model/op_list.inc, as `whit inspect --ops MODEL.whit` prints
-# them. Only these and the kernels they need get into a program; loading a model with another one is an error.
+# them. Only these and the kernels they need get into a program; loading a model with another one is an error. `sparse`
+# among them brings the kernels for weights that are mostly 0; without it conv and gemm run dense.
 
 set(WHIT_OPS "" CACHE STRING "Operators to build, separated by ; or spaces (empty: all)")
 
@@ -10,6 +11,7 @@ set(_op_list ${PROJECT_SOURCE_DIR}/csrc/model/op_list.inc)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${_op_list})
 file(STRINGS ${_op_list} _known REGEX "^WHIT_OP\\([a-z0-9_]+,")
 list(TRANSFORM _known REPLACE "^WHIT_OP\\(([a-z0-9_]+),.*" "\\1")
+list(APPEND _known sparse)
 foreach(_op IN LISTS _ops)
   if(NOT _op IN_LIST _known)
     list(JOIN _known " " _names)
@@ -18,7 +20,7 @@ foreach(_op IN LISTS _ops)
 endforeach()
 if(_ops)
   list(JOIN _ops "," _joined)
-  list(LENGTH _ops _count)
-  message(STATUS "whit is trimmed to ${_count} operators (WHIT_OPS)")
-  set_source_files_properties(ops/registry.cc PROPERTIES COMPILE_DEFINITIONS "WHIT_OPS=\",${_joined},\"")
+  message(STATUS "whit is trimmed to WHIT_OPS: ${_ops}")
+  set_source_files_properties(
+    ops/registry.cc ops/conv.cc ops/gemm.cc PROPERTIES COMPILE_DEFINITIONS "WHIT_OPS=\",${_joined},\"")
 endif()

@@ -29,6 +29,7 @@ Bands::Bands(std::vector<std::unique_ptr<Operator>> chain, IsaSet isa, int threa
   for (const auto& op : chain_) {
     stages_.push_back({op->row_kernel(), op->row_kernel()->row_geometry()});
     name_ += std::string(" ") + op->kernel();
+    if (!op->reason().empty()) reason_ += (reason_.empty() ? "" : "; ") + op->reason();
   }
   kernel_ = name_.c_str();
   const RowGeometry& last = stages_.back().geometry;

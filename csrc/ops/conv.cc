@@ -13,6 +13,8 @@
 #include "kernels/dwconv_s8/dwconv_s8.h"
 #include "ops/patch_conv.h"
 #include "ops/row_conv.h"
+#include "ops/sparse_conv.h"
+#include "ops/trim.h"
 #include "ops/winograd_conv.h"
 #include "ops/winograd_s8_conv.h"
 
@@ -234,14 +236,16 @@ class Conv final : public Operator {
 
   Status prepare(const PrepareContext& context) override {
     if (context.outputs[0].row_stride) geometry_.out_stride = context.outputs[0].row_stride;
-    const bool integer = context.inputs[0].dtype() == DType::s8;
-    const isize tile = integer ? 0 : winograd_tile(context);
-    if (tile > 0) {
-      body_ = std::make_unique<WinogradConv>(tile);
-    } else if (integer && WinogradS8Conv::suits(context, geometry_)) {
-      body_ = std::make_unique<WinogradS8Conv>();
+    if (context.inputs[0].dtype() == DType::s8) {
+      const bool winograd = WinogradS8Conv::suits(context, geometry_);
+      body_ = sparse_body<SparseS8>(context, winograd ? kWinogradS8 : 1);
+      if (!body_ && winograd) body_ = std::make_unique<WinogradS8Conv>();
+      if (!body_) body_ = make_body<DepthwiseS8>();
     } else {
-      body_ = integer ? make_body<DepthwiseS8>() : make_body<DepthwiseF32>();
+      const isize tile = winograd_tile(context);
+      body_ = sparse_body<SparseF32>(context, tile > 0 ? kWinogradF32 : 1);
+      if (!body_ && tile > 0) body_ = std::make_unique<WinogradConv>(tile);
+      if (!body_) body_ = make_body<DepthwiseF32>();
     }
     WHIT_RETURN_IF_ERROR(body_->prepare(context, geometry_));
     kernel_ = body_->kernel_name();
@@ -258,6 +262,20 @@ class Conv final : public Operator {
   }
 
  private:
+  /// What Winograd's algorithms take of the time of a product of all taps, about.
+  static constexpr f64 kWinogradS8 = 0.6, kWinogradF32 = 0.4;
+
+  /// Null where dense is faster.
+  template <class Sparse>
+  std::unique_ptr<ConvBody> sparse_body(const PrepareContext& context, f64 dense) {
+    if constexpr (is_compiled(",sparse,")) {
+      auto choice = SparseConv<Sparse>::choose(context, geometry_, dense);
+      reason_ = std::move(choice.reason);
+      if (choice.sparse) return std::make_unique<SparseConv<Sparse>>(std::move(*choice.sparse));
+    }
+    return nullptr;
+  }
+
   isize winograd_tile(const PrepareContext& context) const {
     if (geometry_.is_depthwise() || PatchConv<ProductF32>::suits(geometry_)) return 0;
     return WinogradConv::best_tile(context.node, context.inputs[0], geometry_);

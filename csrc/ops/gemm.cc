@@ -3,6 +3,8 @@
 #include "base/checked.h"
 #include "kernels/convert/convert.h"
 #include "ops/product.h"
+#include "ops/sparse_conv.h"
+#include "ops/trim.h"
 
 namespace whit::ops {
 namespace {
@@ -39,6 +41,41 @@ class TypedGemm final : public GemmBody {
   PackedProduct<Product> product_;
   typename Product::EpilogueParams epilogue_;
   isize m_ = 0, k_ = 0, residual_stride_ = 0, out_stride_ = 0, out_element_bytes_ = 0;
+};
+
+/// As a 1x1 convolution of m pixels.
+template <class Sparse>
+class SparseGemm final : public GemmBody {
+ public:
+  /// Null where dense is faster.
+  static std::unique_ptr<GemmBody> make(const PrepareContext& context, isize m, isize n, isize k, std::string* reason) {
+    auto choice = SparseConv<Sparse>::choose(context, geometry(context, m, n, k), 1);
+    *reason = std::move(choice.reason);
+    if (!choice.sparse) return nullptr;
+    return std::make_unique<SparseGemm>(std::move(*choice.sparse));
+  }
+
+  explicit SparseGemm(SparseWeights<Sparse> weights) : conv_(std::move(weights)) {}
+  Status prepare(const PrepareContext& context, isize m, isize n, isize k) override {
+    return conv_.prepare(context, geometry(context, m, n, k));
+  }
+  const char* kernel_name() const override { return conv_.kernel_name(); }
+  std::size_t scratch_bytes() const override { return conv_.scratch_bytes(); }
+  void run(const RunContext& context) const override { conv_.run(context); }
+
+ private:
+  static ConvGeometry geometry(const PrepareContext& context, isize m, isize n, isize k) {
+    ConvGeometry g{};
+    g.images = g.in_h = g.out_h = g.group = g.kernel_h = g.kernel_w = 1;
+    g.stride_h = g.stride_w = g.dilation_h = g.dilation_w = 1;
+    g.in_w = g.out_w = m;
+    g.in_channels = k;
+    g.out_channels = n;
+    g.out_stride = context.outputs[0].row_stride ? context.outputs[0].row_stride : n;
+    return g;
+  }
+
+  SparseConv<Sparse> conv_;
 };
 
 /// f32 x in integers: each row is rounded to s8 on a grid of its own while the model runs ("dynamic quantisation").
@@ -138,9 +175,9 @@ class Gemm final : public Operator {
     if (dynamic)
       body_ = std::make_unique<DynamicGemm>();
     else if (context.inputs[0].dtype() == DType::s8)
-      body_ = std::make_unique<TypedGemm<ProductS8>>();
+      body_ = make_body<SparseS8>(context);
     else
-      body_ = std::make_unique<TypedGemm<ProductF32>>();
+      body_ = make_body<SparseF32>(context);
     WHIT_RETURN_IF_ERROR(body_->prepare(context, m_, n_, k_));
     kernel_ = body_->kernel_name();
     scratch_bytes_ = body_->scratch_bytes();
@@ -150,6 +187,14 @@ class Gemm final : public Operator {
   void run(const RunContext& context) const override { body_->run(context); }
 
  private:
+  template <class Sparse>
+  std::unique_ptr<GemmBody> make_body(const PrepareContext& context) {
+    if constexpr (is_compiled(",sparse,")) {
+      if (auto sparse = SparseGemm<Sparse>::make(context, m_, n_, k_, &reason_)) return sparse;
+    }
+    return std::make_unique<TypedGemm<typename Sparse::Product>>();
+  }
+
   std::unique_ptr<GemmBody> body_;
   isize m_ = 0, n_ = 0, k_ = 0;
 };

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "base/buffer.h"
 #include "base/isa.h"
@@ -125,6 +126,8 @@ class Operator {
 
   /// After prepare: the kernel's name for profiles ("gemm_s8s8s32_6x64k4_avx512vnni", "transpose_4d").
   const char* kernel() const { return kernel_; }
+  /// After prepare: why that kernel, where it had a choice that depends on the weights' values; else empty.
+  const std::string& reason() const { return reason_; }
   /// After prepare: bytes of scratch that run needs.
   std::size_t scratch_bytes() const { return scratch_bytes_; }
   /// After prepare: the input whose memory output 0 may reuse (same bytes, element i read before it is written, by the
@@ -135,6 +138,7 @@ class Operator {
 
  protected:
   const char* kernel_ = "";
+  std::string reason_;
   std::size_t scratch_bytes_ = 0;
   int in_place_input_ = -1;
   bool is_view_ = false;

@@ -2,10 +2,7 @@
 #include <cstdio>
 
 #include "ops/operator.h"
-
-#if !defined(WHIT_OPS)
-#define WHIT_OPS ""  // ",conv,gemm,": the operators of a trimmed build; all if it is empty
-#endif
+#include "ops/trim.h"
 
 namespace whit::ops {
 
@@ -14,11 +11,6 @@ namespace whit::ops {
 #undef WHIT_OP
 
 namespace {
-
-constexpr bool is_compiled(std::string_view name) {
-  constexpr std::string_view kOps = WHIT_OPS;
-  return kOps.empty() || kOps.find(name) != kOps.npos;
-}
 
 // An operator that is not compiled is not mentioned either: nothing else brings its code and its kernels into a
 // program.

@@ -37,13 +37,17 @@ class TensorInfo(NamedTuple):
 
 
 class NodeProfile(NamedTuple):
-    """What one operator costs: median milliseconds over the runs, bytes read and written, and its kernel."""
+    """What one operator costs: median milliseconds over the runs, bytes read and written, and its kernel.
+
+    `reason` says why this kernel, where that depends on how many weights are 0; else it is empty.
+    """
 
     name: str
     op: str
     kernel: str
     ms: float
     bytes: int
+    reason: str = ""
 
 
 class Profile(NamedTuple):
@@ -161,7 +165,7 @@ class Session:
         medians = np.median(times, axis=0) / 1e6
         return Profile(
             tuple(
-                NodeProfile(node["name"], node["op"], node["kernel"], float(ms), node["bytes"])
+                NodeProfile(node["name"], node["op"], node["kernel"], float(ms), node["bytes"], node["reason"])
                 for node, ms in zip(nodes, medians, strict=True)
             ),
             float(np.median(times.sum(axis=1)) / 1e6),
@@ -179,7 +183,10 @@ class Session:
         return self._core.threads
 
     def kernels(self) -> list[dict[str, Any]]:
-        """The planned operators: name, op, kernel and bytes touched; empty before the shapes are known."""
+        """The planned operators: name, op, kernel, reason (as in `NodeProfile`) and bytes touched.
+
+        Empty before the shapes are known.
+        """
         return self._core.nodes()
 
 
@@ -277,6 +284,11 @@ class Model:
     def tensors(self) -> list[dict[str, Any]]:
         """Every tensor of the graph: name, dtype, shape, quantization, constant, encoding, bytes, stored_bytes."""
         return self._open().tensors()
+
+    @property
+    def has_sparse_weights(self) -> bool:
+        """Whether weights of a conv or gemm are mostly 0: the engine may run it with kernels for such weights."""
+        return self._open().has_sparse_weights
 
     def nodes(self) -> list[dict[str, Any]]:
         """Every node of the graph: name, op, inputs, outputs, attributes."""

@@ -65,6 +65,8 @@ def _print_operators(arguments: argparse.Namespace) -> int:
     for path in arguments.models:
         with load(path, threads=1) as model:
             operators.update(node["op"] for node in model.nodes())
+            if model.has_sparse_weights:
+                operators.add("sparse")
     if arguments.json:
         print_json({"ops": sorted(operators)})
     else:

@@ -52,6 +52,9 @@ def _run(arguments: argparse.Namespace) -> int:
         for item in operators
     )
     print(table(header, rows))
+    reasons = [f"{node.name}: {node.reason}" for node in nodes if node.reason]
+    if reasons:
+        print("\nsparse or dense:", *reasons, sep="\n  ")
     print(
         f"\n{profile.total_ms:.3f} ms per inference (sum of the operators, median of {profile.runs} runs), "
         f"{threads} thread{'s' * (threads != 1)}, {isa}"
@@ -74,6 +77,7 @@ def _operators(nodes: list[NodeProfile]) -> list[dict[str, Any]]:
                 "cumulative_percent": 100 * cumulative / whole,
                 "bytes": node.bytes,
                 "kernel": node.kernel,
+                "reason": node.reason,
             }
         )
     return operators

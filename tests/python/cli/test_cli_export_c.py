@@ -98,6 +98,20 @@ def test_operators(whit, demo):
     assert whit("inspect", "--ops", paths[1], "--json").json == {"ops": sorted(wanted[1])}
 
 
+def test_operators_of_pruned_models(whit, demo, tmp_path):
+    """What asks for the kernels for sparse weights is that a product's weights are mostly 0."""
+    recipe = "prune.sparsity=0.9", "prune.criterion=magnitude", "prune.min_weight_elements=1"
+    text = '[[steps]]\nkind = "prune"\n'
+    (tmp_path / "pruned.toml").write_text(f"version = 2\n{text}")
+    settings = [part for setting in recipe for part in ("--set", setting)]
+    out = tmp_path / "pruned.whit"
+    made = whit("compress", demo / "digits.onnx", "-o", out, "--recipe", tmp_path / "pruned.toml", *settings)
+    assert made.code == 0, made.err
+    assert "sparse" in whit("inspect", "--ops", out).out.split()
+    with package.load(out) as model:
+        assert model.has_sparse_weights
+
+
 def test_operators_usage(whit, demo):
     path = demo / "digits-int8.whit"
     assert whit("inspect", path, path).code == 2

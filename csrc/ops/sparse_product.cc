@@ -1,0 +1,101 @@
+#include "ops/sparse_product.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace whit::ops {
+namespace {
+
+/// What a kernel takes, in the time that the dense kernel for the same product on the same instruction set needs for a
+/// multiply-accumulate. From `python -m bench kernels` where that runs, else from counted instructions and the models
+/// of `python -m bench.arm`.
+struct Cost {
+  const char* kernel;
+  f64 weight;  ///< of a stored weight and a pixel
+  f64 move;    ///< of a value that becomes part of a line, or leaves an accumulator
+};
+
+constexpr Cost kCosts[] = {
+    {"spmm_s8s8s32_1x4_avx512vnni", 2.0, 12.0},
+    {"spmm_s8s8s32_1x4_avx2", 1.3, 4.0},
+};
+constexpr Cost kUnknown{"", 4.0, 8.0};
+
+const Cost& cost_of(const char* kernel) {
+  const auto found = std::find_if(std::begin(kCosts), std::end(kCosts),
+                                  [&](const Cost& cost) { return std::strcmp(cost.kernel, kernel) == 0; });
+  return found == std::end(kCosts) ? kUnknown : *found;
+}
+
+template <class T>
+s64 zeros(const std::byte* data, s64 count) {
+  const T* values = reinterpret_cast<const T*>(data);
+  s64 found = 0;
+  for (s64 i = 0; i < count; ++i) found += values[i] == 0;
+  return found;
+}
+
+int largest(std::span<const s8> values) {
+  int most = 0;
+  for (s8 value : values) most = std::max(most, std::abs(int{value}));
+  return most;
+}
+
+}  // namespace
+
+bool has_many_zeros(const Tensor& w) {
+  constexpr f64 kFewZeros = 0.4;  // no kernel is so fast that fewer would do
+  if (!w.is_constant()) return false;
+  const s64 count = w.shape.elements();
+  const s64 found = w.dtype == DType::f32  ? zeros<f32>(w.data, count)
+                    : w.dtype == DType::s8 ? zeros<s8>(w.data, count)
+                                           : 0;
+  return static_cast<f64>(found) >= kFewZeros * static_cast<f64>(count) && count > 0;
+}
+
+std::optional<spmm::OwnedCsr<s8>> SparseS8::weights(std::span<const TensorInfo> inputs, isize n, isize taps, isize k) {
+  return spmm::csr_from_dense(inputs[1].constant<s8>(), n, taps, k);
+}
+
+const SparseS8::Kernel& SparseS8::select(const Csr& csr, spmm::Block block, isize pixels, IsaSet isa) {
+  return spmm_s8::select({csr.n, csr.taps, csr.k, pixels, block, largest(csr.values)}, isa);
+}
+
+std::optional<spmm::OwnedCsr<f32>> SparseF32::weights(std::span<const TensorInfo> inputs, isize n, isize taps,
+                                                      isize k) {
+  AlignedBuffer expanded;
+  const f32* values = weights_as_f32(inputs[1], &expanded);
+  return values ? spmm::csr_from_dense(values, n, taps, k) : std::nullopt;
+}
+
+template <class Sparse>
+ProductChoice<Sparse> choose_product(const PrepareContext& context, isize n, isize taps, isize k, isize pixels,
+                                     f64 dense) {
+  constexpr f64 kMargin = 1.1;  // estimates are rough
+  if (pixels < 1 || !has_many_zeros(*context.inputs[1].tensor)) return {};
+  const s64 total = s64{n} * taps * k;
+  auto weights = Sparse::weights(context.inputs, n, taps, k);
+  if (!weights) return {};
+  const auto csr = weights->view();
+  const spmm::Block block = spmm::block_of(csr);
+  const auto& kernel = Sparse::select(csr, block, pixels, context.isa);
+  const Cost& cost = cost_of(name(kernel));
+  const isize taken = round_up(pixels, Sparse::pixel_step(kernel));
+  const f64 stored = static_cast<f64>(csr.values.size()) / spmm::fill(csr, block);
+  const f64 sparse = static_cast<f64>(taken) * (stored * cost.weight + static_cast<f64>(n + k) * cost.move);
+  const f64 faster = dense * static_cast<f64>(total) * static_cast<f64>(pixels) / sparse;
+  char text[96];
+  std::snprintf(text, sizeof text, "%.0f %% zeros in blocks of %dx%d: sparse would be %.2f times as fast by estimate",
+                100.0 * (1 - static_cast<f64>(csr.values.size()) / static_cast<f64>(total)), block.rows, block.lines,
+                faster);
+  ProductChoice<Sparse> choice{std::nullopt, text};
+  if (faster >= kMargin) choice.sparse = {std::move(*weights), &kernel};
+  return choice;
+}
+
+template ProductChoice<SparseS8> choose_product(const PrepareContext&, isize, isize, isize, isize, f64);
+template ProductChoice<SparseF32> choose_product(const PrepareContext&, isize, isize, isize, isize, f64);
+
+}  // namespace whit::ops

@@ -1,0 +1,150 @@
+// conv and gemm with weights that are mostly 0: which of them run sparse, and that they compute what dense ones do.
+
+#include "ops/sparse_conv.h"
+
+#include <doctest/doctest.h>
+
+#include "conv_harness.h"
+
+namespace whit {
+namespace {
+
+using test::Convolution;
+using test::OperatorHarness;
+
+/// Blocks of rows x lines of a tap that are not 0, one in `one_in`.
+template <class T>
+std::vector<T> sparse_weights(test::Random& random, const Convolution& c, spmm::Block block, int one_in) {
+  std::vector<T> w(static_cast<std::size_t>(c.weights()));
+  const s64 taps = c.kernel * c.kernel;
+  for (s64 n = 0; n < c.out_channels; n += block.rows)
+    for (s64 t = 0; t < taps; ++t)
+      for (s64 k = 0; k < c.in_channels; k += block.lines) {
+        if (random.integer(1, one_in) != 1) continue;
+        for (s64 i = n; i < std::min(n + block.rows, c.out_channels); ++i)
+          for (s64 j = k; j < std::min(k + block.lines, c.in_channels); ++j) {
+            const int value = static_cast<int>(random.integer(1, 127));
+            w[static_cast<std::size_t>((i * taps + t) * c.in_channels + j)] =
+                static_cast<T>(random.integer(0, 1) ? value : -value);
+          }
+      }
+  return w;
+}
+
+template <class T>
+std::vector<T> integers(test::Random& random, s64 count, int low, int high) {
+  std::vector<T> values(static_cast<std::size_t>(count));
+  for (T& value : values) value = static_cast<T>(random.integer(low, high));
+  return values;
+}
+
+bool is_sparse(const ops::Operator& op) { return std::string(op.kernel()).starts_with("spmm_"); }
+
+const Convolution kShapes[] = {
+    {2, 9, 96, 72, 1, 1, 1, 1, 0},                               // pointwise, two images
+    {1, 1, 300, 130, 1, 1, 1, 1, 0},                             // one pixel
+    {1, 13, 68, 81},                                             // 3x3
+    {2, 11, 64, 64, 2},                                          // stride 2: four planes
+    {1, 12, 64, 64, 2, 1, 1, 1, 0},                              // stride 2 of one tap
+    {1, 14, 72, 64, 3, 2, 1, 3, 2},                              // dilated, stride 3
+    {1, 10, 64, 65, 1, 1, 1, 5, 2},                              // 5x5
+    {1, 7, 64, 64, 2, 1, 1, 2, 1},                               // even kernel
+    {1, 33, 80, 64, 1, 1, 1, 3, 1, std::vector<f32>(80, 3.0f)},  // padding of something else than 0
+};
+
+TEST_CASE("s8 convolutions whose weights are mostly 0 are exact, on every level and number of threads") {
+  test::Random random(3);
+  int sparse = 0;
+  for (const Convolution& c : kShapes)
+    for (const spmm::Block block : {spmm::Block{1, 1}, spmm::Block{1, 4}, spmm::Block{4, 1}, spmm::Block{8, 1}}) {
+      const s32 zero_point = static_cast<s32>(random.integer(-128, 127));
+      const auto x = integers<s8>(random, c.inputs(), -128, 127);
+      const auto w = sparse_weights<s8>(random, c, block, 20);
+      const auto bias = integers<s32>(random, c.out_channels, -100000, 100000);
+      OperatorHarness op = test::harness(c, x, w, test::per_tensor(1.0f, zero_point), {{1.0f}, {0}, -1});
+      op.constant(Shape{c.out_channels}, bias, {{1.0f}, {0}, -1}).output(DType::f32);
+      Convolution padded = c;
+      std::vector<s32> wanted = test::sums<s32>(padded, x, zero_point, w, bias);
+      const std::vector<f32> got = op.run<f32>();
+      sparse += is_sparse(op.op());
+      CHECK(!op.op().reason().empty());
+      if (!c.pad_values.empty()) continue;  // `sums` pads with 0: run() has compared the levels
+      isize wrong = 0;
+      for (std::size_t i = 0; i < wanted.size(); ++i) wrong += got[i] != static_cast<f32>(wanted[i]);
+      INFO("side ", c.side, " kernel ", c.kernel, " stride ", c.stride, " block ", block.rows, "x", block.lines);
+      CHECK(wrong == 0);
+    }
+  CHECK(sparse >= 20);  // of 36: what this test is about
+}
+
+TEST_CASE("s8 with a residual and a clamp gives the bytes of the scalar level") {
+  test::Random random(4);
+  for (const Convolution& c : kShapes) {
+    const auto x = integers<s8>(random, c.inputs(), -128, 127);
+    const auto w = sparse_weights<s8>(random, c, {1, 4}, 15);
+    const auto bias = integers<s32>(random, c.out_channels, -1000, 1000);
+    const s64 outputs = c.images * c.out_side() * c.out_side() * c.out_channels;
+    OperatorHarness op = test::harness(c, x, w, test::per_tensor(0.02f, 3), {{0.01f}, {0}, -1});
+    op.constant(Shape{c.out_channels}, bias, {{0.02f * 0.01f}, {0}, -1})
+        .input(Shape{c.images, c.out_side(), c.out_side(), c.out_channels}, integers<s8>(random, outputs, -128, 127),
+               test::per_tensor(0.1f, -5))
+        .set("clamp_min", -2.0f)
+        .output(DType::s8, test::per_tensor(0.07f, 11));
+    op.run<s8>();
+  }
+}
+
+TEST_CASE("f32 convolutions whose weights are mostly 0") {
+  test::Random random(5);
+  int sparse = 0;
+  for (const Convolution& c : kShapes) {
+    if (!c.pad_values.empty()) continue;
+    const auto x = integers<f32>(random, c.inputs(), -8, 8);  // sums of small integers are exact in f32
+    const auto w = sparse_weights<f32>(random, c, {1, 1}, 20);
+    const auto bias = integers<f32>(random, c.out_channels, -100, 100);
+    OperatorHarness op = test::harness(c, x, w);
+    op.constant(Shape{c.out_channels}, bias).output(DType::f32);
+    const auto wanted = test::sums<f32>(c, x, 0.0f, w, bias);
+    CHECK(op.run<f32>() == wanted);
+    sparse += is_sparse(op.op());
+  }
+  CHECK(sparse >= 4);
+}
+
+TEST_CASE("gemm of one row and of many") {
+  test::Random random(6);
+  for (const s64 m : {1, 3, 70}) {
+    const Convolution c{1, 1, 200, 90, 1, 1, 1, 1, 0};
+    const auto x = integers<f32>(random, m * c.in_channels, -8, 8);
+    const auto w = sparse_weights<f32>(random, c, {1, 1}, 20);
+    OperatorHarness op(Op::gemm);
+    op.set("activation", std::string()).set("clamp_min", -INFINITY).set("clamp_max", INFINITY).set("dynamic", s64{0});
+    op.input(Shape{m, c.in_channels}, x).constant(Shape{c.out_channels, c.in_channels}, w).output(DType::f32);
+    const std::vector<f32> got = op.run<f32>();
+    isize wrong = 0;
+    for (s64 i = 0; i < m; ++i)
+      for (s64 n = 0; n < c.out_channels; ++n) {
+        f32 sum = 0;
+        for (s64 k = 0; k < c.in_channels; ++k)
+          sum +=
+              x[static_cast<std::size_t>(i * c.in_channels + k)] * w[static_cast<std::size_t>(n * c.in_channels + k)];
+        wrong += got[static_cast<std::size_t>(i * c.out_channels + n)] != sum;
+      }
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("weights with few zeros run dense, and nobody is told why") {
+  test::Random random(7);
+  const Convolution c{1, 8, 64, 64, 1, 1, 1, 1, 0};
+  OperatorHarness op =
+      test::harness(c, integers<s8>(random, c.inputs(), -128, 127), integers<s8>(random, c.weights(), 1, 127),
+                    test::per_tensor(1.0f, 0), {{1.0f}, {0}, -1});
+  op.absent_input().output(DType::f32);
+  REQUIRE(op.prepare().ok());
+  CHECK(!is_sparse(op.op()));
+  CHECK(op.op().reason().empty());
+}
+
+}  // namespace
+}  // namespace whit
