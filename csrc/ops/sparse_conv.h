@@ -146,7 +146,7 @@ class SparseConv final : public ConvBody, private RowKernel {
     line_stride_ = round_up(Sparse::line_bytes(*kernel_, round_up(lines + step + tile_, step)), isize{kAlignment});
     if (std::is_same_v<Element, f32> && g_.is_pointwise() && g_.images * g_.out_pixels() == 1)
       line_stride_ = kElementBytes;  // kernels for one column take it as it is
-    acc_bytes_ = (chunk_ + Sparse::row_group(*kernel_)) * acc_stride_ * static_cast<isize>(sizeof(Accumulator));
+    acc_bytes_ = (chunk_ + Sparse::entry(*kernel_).rows) * acc_stride_ * static_cast<isize>(sizeof(Accumulator));
     index_bytes_ = g_.is_pointwise() ? 0 : round_up(lines * static_cast<isize>(sizeof(s32)), isize{kAlignment});
     scratch_per_thread_ = round_up(
         acc_bytes_ + index_bytes_ + line_stride_ * Sparse::line_count(*kernel_, g_.in_channels), isize{kAlignment});

@@ -9,8 +9,9 @@ namespace whit::ops {
 namespace {
 
 /// What a kernel takes, in the time that the dense kernel for the same product on the same instruction set needs for a
-/// multiply-accumulate. From `python -m bench kernels` where that runs, else from counted instructions and the models
-/// of `python -m bench.arm`.
+/// multiply-accumulate. x86: fitted to `kernel_bench --filter spmm` (docs/sparsity.md). s8 on ARM: between what
+/// `python -m bench.arm.spmm` counts for the Cortex-A53 and A72, for dot products the A76. f32 on ARM: estimates from
+/// what inner loops must issue.
 struct Cost {
   const char* kernel;
   f64 weight;  ///< of a stored weight and a pixel
@@ -18,15 +19,51 @@ struct Cost {
 };
 
 constexpr Cost kCosts[] = {
-    {"spmm_s8s8s32_1x4_avx512vnni", 2.0, 12.0},
-    {"spmm_s8s8s32_1x4_avx2", 1.3, 4.0},
+    {"spmm_s8s8s32_1x4_avx512vnni", 2.6, 34},
+    {"spmm_s8s8s32_1x4_avxvnni", 2.05, 20},
+    {"spmm_s8s8s32_1x4_avx2", 1.25, 5.6},
+    {"spmm_s8s8s32_4x1_avx2", 1.5, 5},
+    {"spmm_s8s8s32_1x1_short_avx2", 1.4, 5},
+    {"spmm_s8s8s32_1x1_avx2", 2.0, 4.2},
+    {"spmm_s8s8s32_1x4_neondot", 1.5, 30},
+    {"spmm_s8s8s32_1x4_neon", 1.4, 6.5},
+    {"spmm_s8s8s32_4x1_neon", 1.75, 6.5},
+    {"spmm_s8s8s32_1x1_short_neon", 1.3, 6.5},
+    {"spmm_s8s8s32_1x1_neon", 1.8, 6.5},
+    {"spmm_s8s8s32_1x4_neon32", 1.5, 7},
+    {"spmm_s8s8s32_1x1_short_neon32", 1.4, 7},
+    {"spmm_s8s8s32_1x1_neon32", 1.9, 7},
+    {"spmm_s8s8s32_1x1_scalar", 1.5, 5},
+    {"spmm_f32_1x80_avx512vnni", 2.0, 6},
+    {"spmm_f32_1x32_avx512vnni", 2.5, 6},
+    {"spmm_f32_4x80_avx512vnni", 1.7, 6},
+    {"spmm_f32_8x48_avx512vnni", 1.6, 6},
+    {"spmm_f32_16x1_avx512vnni", 2.6, 2},
+    {"spmm_f32_1x64_avx2", 1.65, 4},
+    {"spmm_f32_1x24_avx2", 1.9, 4},
+    {"spmm_f32_4x24_avx2", 1.4, 4},
+    {"spmm_f32_8x8_avx2", 1.4, 4},
+    {"spmm_f32_8x1_avx2", 2.6, 2},
+    {"spmm_f32_1x32_neon", 2.2, 4},
+    {"spmm_f32_1x16_neon", 2.2, 4},
+    {"spmm_f32_4x20_neon", 1.8, 4},
+    {"spmm_f32_8x12_neon", 1.8, 4},
+    {"spmm_f32_8x1_neon", 3.0, 2},
+    {"spmm_f32_1x32_neon32", 2.2, 4},
+    {"spmm_f32_1x16_neon32", 2.2, 4},
+    {"spmm_f32_4x8_neon32", 1.8, 4},
+    {"spmm_f32_8x4_neon32", 1.8, 4},
+    {"spmm_f32_4x1_neon32", 3.0, 2},
+    {"spmm_f32_1x4_scalar", 1.5, 4},
+    {"spmm_f32_4x4_scalar", 1.5, 4},
+    {"spmm_f32_8x2_scalar", 1.5, 4},
+    {"spmm_f32_4x1_scalar", 2.0, 2},
 };
-constexpr Cost kUnknown{"", 4.0, 8.0};
 
-const Cost& cost_of(const char* kernel) {
+const Cost* find_cost(const char* kernel) {
   const auto found = std::find_if(std::begin(kCosts), std::end(kCosts),
                                   [&](const Cost& cost) { return std::strcmp(cost.kernel, kernel) == 0; });
-  return found == std::end(kCosts) ? kUnknown : *found;
+  return found == std::end(kCosts) ? nullptr : found;
 }
 
 template <class T>
@@ -44,6 +81,8 @@ int largest(std::span<const s8> values) {
 }
 
 }  // namespace
+
+bool has_cost(const char* kernel) { return find_cost(kernel) != nullptr; }
 
 bool has_many_zeros(const Tensor& w) {
   constexpr f64 kFewZeros = 0.4;  // no kernel is so fast that fewer would do
@@ -81,10 +120,11 @@ ProductChoice<Sparse> choose_product(const PrepareContext& context, isize n, isi
   const auto csr = weights->view();
   const spmm::Block block = spmm::block_of(csr);
   const auto& kernel = Sparse::select(csr, block, pixels, context.isa);
-  const Cost& cost = cost_of(name(kernel));
+  const Cost* cost = find_cost(name(kernel));
+  if (!cost) return {};
   const isize taken = round_up(pixels, Sparse::pixel_step(kernel));
-  const f64 stored = static_cast<f64>(csr.values.size()) / spmm::fill(csr, block);
-  const f64 sparse = static_cast<f64>(taken) * (stored * cost.weight + static_cast<f64>(n + k) * cost.move);
+  const f64 stored = static_cast<f64>(csr.values.size()) / spmm::fill(csr, Sparse::entry(kernel));
+  const f64 sparse = static_cast<f64>(taken) * (stored * cost->weight + static_cast<f64>(n + k) * cost->move);
   const f64 faster = dense * static_cast<f64>(total) * static_cast<f64>(pixels) / sparse;
   char text[96];
   std::snprintf(text, sizeof text, "%.0f %% zeros in blocks of %dx%d: sparse would be %.2f times as fast by estimate",

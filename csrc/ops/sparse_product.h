@@ -30,7 +30,10 @@ struct SparseS8 {
   static isize pixel_step(const Kernel& kernel) { return spmm_s8::pixel_step(kernel); }
   static isize line_bytes(const Kernel& kernel, isize pixels) { return spmm_s8::line_bytes(kernel, pixels); }
   static isize line_count(const Kernel& kernel, isize k) { return spmm_s8::line_count(kernel, k); }
-  static isize row_group(const Kernel& kernel) { return spmm_s8::layout(kernel).rows; }
+  /// What the kernel stores together.
+  static spmm::Block entry(const Kernel& kernel) {
+    return {spmm_s8::layout(kernel).rows, spmm_s8::layout(kernel).lines};
+  }
   static void lines_from_rows(const Kernel& kernel, const Rows& rows, isize begin, isize count, isize k,
                               std::byte* lines, isize line_stride) {
     spmm_s8::lines_from_rows(kernel, rows, begin, count, k, lines, line_stride);
@@ -64,7 +67,7 @@ struct SparseF32 {
   static isize pixel_step(const Kernel&) { return 1; }
   static isize line_bytes(const Kernel&, isize pixels) { return pixels * static_cast<isize>(sizeof(f32)); }
   static isize line_count(const Kernel&, isize k) { return k; }
-  static isize row_group(const Kernel&) { return 1; }
+  static spmm::Block entry(const Kernel& kernel) { return {spmm_f32::entry_rows(kernel), 1}; }
   static void lines_from_rows(const Kernel&, const Rows& rows, isize begin, isize count, isize k, std::byte* lines,
                               isize line_stride) {
     spmm_f32::lines_from_rows(rows, begin, count, k, reinterpret_cast<f32*>(lines), elements(line_stride));
@@ -87,6 +90,9 @@ struct SparseF32 {
 
 /// Whether so many of the weights of a constant are 0 that a sparse product may be faster: a pass over them.
 bool has_many_zeros(const Tensor& w);
+
+/// Whether the estimate knows this kernel, by its name.
+bool has_cost(const char* kernel);
 
 /// Weights to be packed for a kernel.
 template <class Sparse>

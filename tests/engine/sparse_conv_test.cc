@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 
 #include "conv_harness.h"
+#include "kernels/spmm_f32/kernel.h"
+#include "kernels/spmm_s8/kernel.h"
 
 namespace whit {
 namespace {
@@ -132,6 +134,11 @@ TEST_CASE("gemm of one row and of many") {
       }
     CHECK(wrong == 0);
   }
+}
+
+TEST_CASE("every sparse kernel of this build has a cost: without one it would never be chosen") {
+  for (const spmm_s8::Kernel& kernel : spmm_s8::kernels()) CHECK_MESSAGE(ops::has_cost(name(kernel)), name(kernel));
+  for (const spmm_f32::Kernel& kernel : spmm_f32::kernels()) CHECK_MESSAGE(ops::has_cost(name(kernel)), name(kernel));
 }
 
 TEST_CASE("weights with few zeros run dense, and nobody is told why") {

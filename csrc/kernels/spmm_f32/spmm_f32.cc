@@ -58,6 +58,7 @@ const char* name(const Kernel& kernel) { return kernel.name; }
 Isa isa(const Kernel& kernel) { return kernel.isa; }
 isize pixel_tile(const Kernel& kernel) { return kernel.pixels; }
 
+int entry_rows(const Kernel& kernel) { return kernel.places == 0 ? 1 : kernel.rows; }
 isize row_step(const Kernel& kernel) { return kernel.places == 0 ? kColumnBand : spmm::row_step(layout(kernel)); }
 
 std::size_t packed_bytes(const Kernel& kernel, const Csr<f32>& csr) {

@@ -36,6 +36,8 @@ Isa isa(const Kernel& kernel);
 /// Pixels that run() takes through the weights at once, at most. Kernels of 1 compute no more than one pixel, of x
 /// whose lines are one element apart, with one tap and k <= 65536.
 isize pixel_tile(const Kernel& kernel);
+/// Rows of w whose weights in a column are stored together if one of them is not 0.
+int entry_rows(const Kernel& kernel);
 /// Rows that ranges of run() begin on a multiple of.
 isize row_step(const Kernel& kernel);
 
