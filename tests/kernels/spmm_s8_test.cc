@@ -21,7 +21,7 @@ using test::PackedBuffer;
 using test::Random;
 using test::ScaleKind;
 
-// extremes: x is -128 everywhere, weights are +-largest. rows: every third row of weights is empty.
+// minimum, maximum: x is -128 or 127 everywhere, weights are +-largest. rows: every third row of weights is empty.
 enum class Fill { random, minimum, maximum, rows };
 
 struct Case {
@@ -71,7 +71,6 @@ class Fixture {
     if (c.fill == Fill::maximum) std::ranges::fill(x_, s8{127});
   }
 
-  const std::vector<s8>& x() const { return x_; }
   Csr<s8> csr() const {
     const auto span = [](const auto& guarded) {
       return std::span(guarded.data(), static_cast<std::size_t>(guarded.size()));
@@ -95,7 +94,7 @@ class Fixture {
     return acc;
   }
 
-  /// The pixels as rows of an image, with every third one in padding if `indirect`, at a guard page.
+  /// From the pixels as rows of an image at a guard page, by offsets if `indirect`.
   std::vector<std::byte> lines(const Kernel& kernel, bool indirect, isize* stride) const {
     const isize count = line_pixels_, k = c_.k;
     *stride = line_bytes(kernel, round_up(c_.pixels, pixel_step(kernel)) + count - c_.pixels) + 64;
@@ -152,7 +151,7 @@ class Fixture {
   isize row_stride_, line_pixels_ = 0;
 };
 
-/// The sums of rows [n_begin, n_end) where `acc` should have them, and nothing else written but what may be.
+/// All sums are right, and nothing else is written but what may be.
 void check(const Kernel& kernel, const Case& c) {
   if (!fits(kernel, c.largest)) return;
   INFO("n ", c.n, " taps ", c.taps, " k ", c.k, " pixels ", c.pixels, " density ", c.density, " block ", c.block.rows,

@@ -32,7 +32,7 @@ constexpr Kernel kKernels[] = {
 /// Products with weights of this magnitude that always add up to s16; short sums are flushed as often.
 isize products_in_s16(const Kernel& kernel, int largest) {
   const isize most = 32767 / ((kernel.form.offset ? 255 : 128) * std::max<isize>(1, largest));
-  return most / kernel.layout.multiple * kernel.layout.multiple;
+  return std::max<isize>(1, most / kernel.layout.multiple) * kernel.layout.multiple;
 }
 
 constexpr isize kFewestInS16 = 16;  // else flushes take longer than they save
