@@ -19,7 +19,16 @@ from bench import machine
 from bench.compression import table
 from bench.compression.table import Context, Row
 
-ROWS = ("lenet_300_100", "lenet_5", "lossless", "decode", "mobilenet_v2", "resnet20")
+ROWS = (
+    "lenet_300_100",
+    "lenet_5",
+    "lossless",
+    "decode",
+    "mobilenet_v2",
+    "resnet20",
+    "efficientnet_sparse",
+    "pruned_models",
+)
 RESULTS = machine.ROOT / "bench" / "results" / "compression.json"
 
 

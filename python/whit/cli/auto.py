@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["add_auto", "add_evaluation", "check", "find", "to_dict", "write_report"]
 
 #: Options of a search: without --auto they would have no effect.
-_SEARCH = ("max_drop", "min_snr", "max_bytes", "max_ms", "target", "journal", "jobs", "dask", "trials", "samples")
+_SEARCH = ("max_drop", "min_snr", "max_bytes", "max_ms", "journal", "jobs", "dask", "trials", "samples")
 _UNITS = {"": 1, "B": 1, "k": 1000, "kB": 1000, "M": 10**6, "MB": 10**6, "G": 10**9, "GB": 10**9}
 
 
@@ -53,9 +53,6 @@ def add_auto(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--min-snr", type=float, metavar="DB", help="for models whose output is no class scores")
     group.add_argument("--max-bytes", type=_bytes, metavar="SIZE", help="of the file: 1M, 800kB, 812345")
     group.add_argument("--max-ms", type=float, metavar="MS", help="of one inference on --target")
-    group.add_argument(
-        "--target", metavar="CORE", help="this (measured here; the default), cortex-a53, cortex-a72 or cortex-a76"
-    )
     group.add_argument(
         "--journal",
         metavar="FILE",

@@ -79,6 +79,13 @@ def add(verbs: Any) -> None:
         metavar="FILE",
         help="training (a distill step) saves to it, and the same command goes on from it after it was killed",
     )
+    parser.add_argument(
+        "--target",
+        metavar="CORE",
+        help="what the file is for: cortex-a53, cortex-a72, cortex-a76, x86-avx2, x86-avx512vnni, or this machine "
+        "(this). Pruning leaves layers dense that would be slower sparse there, or no smaller in the file. With "
+        "--auto: what --max-ms is for; this is measured, the others are estimated",
+    )
     add_shape(parser, "fix the sizes of an input that the model leaves open; may be repeated")
     add_evaluation(parser)
     add_auto(parser)
@@ -121,6 +128,7 @@ def _run(arguments: argparse.Namespace) -> int:
         evaluation=arguments.data if found and not arguments.eval else arguments.eval,
         labels=arguments.labels,
         times=arguments.times or str(arguments.report).lower().endswith(".html"),
+        target=None if arguments.auto else arguments.target,
         checkpoint=arguments.checkpoint,
     )
     if arguments.report:

@@ -31,7 +31,7 @@ def layer_nodes(reference: Graph, result: Graph) -> dict[str, list[Node]]:
     producers = {name: node for node in result.nodes for name in node.outputs if name}
     ends: dict[str, Node] = {}
     for node in reference.nodes:
-        found = counterpart(node.outputs[0], producers)
+        found = counterpart(node.output, producers)
         if found is not None:
             ends[node.name] = producers[found]
     claimed = {id(node) for node in ends.values()}

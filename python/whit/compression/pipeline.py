@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whit.compression.aim import Aim
 from whit.compression.calibrate import RunnerFactory, engine_runner
 from whit.compression.details import layer_nodes, sample_feeds, with_storage, with_times
 from whit.compression.equalize import encode_factors
@@ -44,6 +45,7 @@ def compress(
     evaluation: Any = None,
     labels: Any = None,
     times: bool = False,
+    target: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
@@ -65,6 +67,9 @@ def compress(
         labels: the right class of each: an array, a .npy file, or a .txt or .csv file with one number on each line.
             Without, what counts is how often the file chooses the class that the original does.
         times: measures both models on this machine, operator by operator.
+        target: the core that the file is for: "cortex-a53", ... (`whit.compression.targets.NAMES`), or "this" machine.
+            Pruning then leaves layers dense that would be slower sparse there, or no smaller in the file; the report
+            says which and why.
         checkpoint: file that training (a distill step) saves to once an epoch: a run that was killed goes on from it
             when the same call is made again, and ends with the same bytes. More such steps add .2, .3, ... to its name.
         progress: called with (label, done, total) instead of drawing a progress bar on the terminal.
@@ -75,7 +80,8 @@ def compress(
     Raises:
         CalibrationError: no data for a recipe that needs it, or unusable data.
         RecipeError: no such recipe, or one that does not fit the model.
-        FormatError, UnsupportedOperatorError, InvalidArgumentError: the model cannot be read or converted.
+        FormatError, UnsupportedOperatorError, InvalidArgumentError: the model cannot be read or converted, or there is
+            no such target.
     """
     return run_pipeline(
         model,
@@ -87,6 +93,7 @@ def compress(
         evaluation=evaluation,
         labels=labels,
         times=times,
+        target=target,
         checkpoint=checkpoint,
         callback=progress,
     )
@@ -103,6 +110,7 @@ def run_pipeline(
     evaluation: Any = None,
     labels: Any = None,
     times: bool = False,
+    target: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     callback: ProgressCallback | None = None,
     runner: RunnerFactory = engine_runner,
@@ -112,12 +120,13 @@ def run_pipeline(
     from whit.model import load
 
     path = None if out is None else _check_out(out)
+    aim = None if target is None else Aim.of(target, recipe.storage, recipe.steps)
     saved = None if checkpoint is None else _check_checkpoint(checkpoint, path, recipe)
     if labels is not None and evaluation is None:
         raise InvalidArgumentError("compress: labels go with evaluation data; give both")
     prepared = prepare(model, recipe, data, preprocess=preprocess, input_shapes=input_shapes)
     evaluated = None if evaluation is None else prepared.evaluation(evaluation, labels, runner, callback)
-    report, result = apply(prepared, recipe, runner=runner, callback=callback, checkpoint=saved)
+    report, result = apply(prepared, recipe, runner=runner, callback=callback, checkpoint=saved, aim=aim)
     file = write(result, recipe.storage)
     with load(file) as made:
         parts = layer_nodes(prepared.reference, result)
@@ -203,8 +212,11 @@ def apply(
     callback: ProgressCallback | None = None,
     errors: bool = True,
     checkpoint: Path | None = None,
+    aim: Aim | None = None,
 ) -> tuple[Report, Graph]:
     """Applies a recipe. `errors` says whether those of the layers are measured, `checkpoint` is for steps that train.
+
+    With an `aim`, pruning leaves layers dense where zeros are not worth it.
 
     Returns:
         What was done (sizes in the file are not known yet), and the graph to write.
@@ -212,7 +224,7 @@ def apply(
     from whit.optimize.base import clone
 
     reference, dataset = prepared.reference, prepared.data
-    state = State(clone(reference), reference, dataset, runner, callback, recipe.seed, checkpoint)
+    state = State(clone(reference), reference, dataset, runner, callback, recipe.seed, checkpoint, aim)
     for step in recipe.steps:
         if not step.names(state.graph):
             state.notes.append(f"{step.kind}: the model has no layer that this step is for")
@@ -283,7 +295,7 @@ def _errors(state: State) -> dict[str, float]:
     computed = {name for node in result.nodes for name in node.outputs if name}
     partners: dict[str, Partner] = {}
     for node in reference.nodes:
-        name = node.outputs[0]
+        name = node.output
         found = counterpart(name, computed)
         tensor = reference.tensors[name]
         if found is not None and tensor.dtype == "f32" and is_comparable(tensor.shape, result.tensors[found].shape):
@@ -311,7 +323,7 @@ def _layers(state: State, errors: Mapping[str, float]) -> list[LayerReport]:
     parts = layer_nodes(reference, result)
     layers = []
     for node in reference.nodes:
-        partner = counterpart(node.outputs[0], producers)
+        partner = counterpart(node.output, producers)
         after = None if partner is None else producers[partner]
         layers.append(
             LayerReport(
@@ -320,7 +332,7 @@ def _layers(state: State, errors: Mapping[str, float]) -> list[LayerReport]:
                 dtype=_dtype(result, after),
                 bytes_before=_node_bytes(reference, node),
                 bytes_after=_node_bytes(result, *parts[node.name]),
-                snr_db=errors.get(node.outputs[0]),
+                snr_db=errors.get(node.output),
                 note=state.reasons.get(node.name, ""),
             )
         )

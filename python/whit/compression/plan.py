@@ -117,7 +117,7 @@ def _choose_nodes(graph: Graph, step: Step, plan: Plan, consumers: dict[str, lis
 
 def _reason_against(graph: Graph, node: Node, step: Step) -> str | None:
     """Why an operator cannot or must not compute in s8; None if it can."""
-    if step.for_node(node) is None:
+    if step.for_node(node, graph) is None:
         return "left alone by the recipe"
     if node.op not in PRODUCTS and node.op not in _RESCALING and node.op not in _SHARING:
         return f"{node.op} has no s8 kernel"

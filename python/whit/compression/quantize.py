@@ -70,7 +70,7 @@ def quantize_weights(graph: Graph, step: Quantize, rounding: Rounding) -> dict[s
         for position in WEIGHT_INPUTS.get(node.op, ()):
             name = node.inputs[position]
             weights = graph.constant(name)
-            settings = step.for_node(node)
+            settings = step.for_node(node, graph)
             if name in done:
                 node.inputs[position] = done[name]
             elif settings is None:
@@ -157,7 +157,7 @@ def _quantize_product(
     shared: dict[tuple[str, bytes], str],
 ) -> None:
     """Makes s8 weights and an s32 bias."""
-    weights, settings = graph.constant(node.inputs[1]), step.for_node(node)
+    weights, settings = graph.constant(node.inputs[1]), step.for_node(node, graph)
     assert weights is not None, "the plan holds products with constant weights only"
     assert settings is not None, "the plan holds the step's layers only"
     bias = graph.constant(node.input(2))

@@ -93,6 +93,11 @@ class Node:
         """The name of an input; '' where it is absent, which `Graph.constant` takes."""
         return self.inputs[position] if position < len(self.inputs) else ""
 
+    @property
+    def output(self) -> str:
+        """The name of the first output that is not absent."""
+        return next(name for name in self.outputs if name)
+
 
 #: Operators of (data, weights, bias, residual), of which the last two may be absent, with an activation.
 PRODUCTS = frozenset({"conv", "conv_transpose", "gemm"})

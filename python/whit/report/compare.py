@@ -165,7 +165,7 @@ def compare(
     dataset = open_data(data, compressed.inputs, steps)
     factors = decode_factors(compressed.metadata.get("equalization"))
     partners = {name: Partner(name, tensors[name]["quantization"]) for name in graph.outputs}
-    for name in (node.outputs[0] for node in graph.nodes if node.outputs[0] not in partners):
+    for name in (node.output for node in graph.nodes if node.output not in partners):
         found = counterpart(name, tensors)
         tensor = graph.tensors[name]
         if found is not None and tensor.dtype == "f32" and is_comparable(tensor.shape, tensors[found]["shape"]):
@@ -250,7 +250,7 @@ def _layers(
 ) -> tuple[LayerComparison, ...]:
     layers = []
     for node in graph.nodes:
-        name = node.outputs[0]
+        name = node.output
         if name not in partners:
             continue
         before = [differences[other].snr_db for other in node.inputs if other in partners]

@@ -92,6 +92,7 @@ def test_auto_keeps_its_budget(whit, demo, test_set, tmp_path, documented, monke
         (("--auto", "--eval", "EVAL"), "give at least one of max_drop"),
         (("--auto", "--max-drop", "1"), "give evaluation data"),
         (("--auto", "--max-ms", "1", "--target", "z80", "--eval", "EVAL"), "no target 'z80'"),
+        (("--target", "z80"), "no target 'z80'; targets: this, cortex-a53, cortex-a72, cortex-a76, x86-avx2"),
         (("--labels", "l.txt"), "--labels goes with --eval"),
         (("--eval", "EVAL", "--labels", "missing.txt"), "missing.txt: No such file"),
         (("--report", "r.pdf"), "ends in .html or .json"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from small_onnx import images, small_classifier
 
 import whit
@@ -189,3 +190,35 @@ def test_real_models(shared) -> None:
     assert comparison.outputs[0].top1_agreement is not None
     assert comparison.outputs[0].top1_agreement >= 0.8
     assert len(comparison.layers) > 50
+
+
+def test_operators_whose_first_output_is_absent() -> None:
+    """An LSTM of which the last state alone is used: reported, compared and searched like any other layer."""
+    rng = np.random.default_rng(0)
+    constants = {"w": (1, 32, 12), "r": (1, 32, 8), "b": (1, 64), "head_w": (4, 8)}
+    weights = [
+        numpy_helper.from_array(rng.normal(0, 0.3, shape).astype(np.float32), name) for name, shape in constants.items()
+    ]
+    nodes = [
+        helper.make_node("LSTM", ["x", "w", "r", "b"], ["", "state"], "lstm", hidden_size=8),
+        helper.make_node("Squeeze", ["state", "axes"], ["flat"], "flat"),
+        helper.make_node("Gemm", ["flat", "head_w"], ["scores"], "head", transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "states",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [6, 1, 12])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 4])],
+        [*weights, numpy_helper.from_array(np.array([0]), "axes")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    data = rng.normal(size=(10, 6, 1, 12)).astype(np.float32)
+    report = whit.compress(model, None, "int8", data, evaluation=data, times=True, progress=lambda *_: None)
+    (lstm,) = [layer for layer in report.layers if layer.op == "lstm"]
+    assert lstm.stored_bytes > 0
+    assert lstm.snr_db is not None
+    assert lstm.snr_db > 20
+    assert lstm.ms_after
+    found = compare(model, report.file, data, progress_callback=lambda *_: None)
+    assert "lstm" in [layer.name for layer in found.layers]

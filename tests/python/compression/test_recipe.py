@@ -83,12 +83,12 @@ def test_layers() -> None:
     graph = small_network()
     first, last = graph.nodes[0], graph.nodes[-1]
     step = Quantize(overrides={"*": {"min_weight_elements": 1}, first.outputs[0]: {"min_weight_elements": 2}})
-    assert step.for_node(first) == Quantize(min_weight_elements=2)
-    assert step.for_node(last) == Quantize(min_weight_elements=1)
-    assert Quantize(layers=(first.name,)).for_node(last) is None
-    assert Quantize(skip=(first.outputs[0],)).for_node(first) is None
+    assert step.for_node(first, graph) == Quantize(min_weight_elements=2)
+    assert step.for_node(last, graph) == Quantize(min_weight_elements=1)
+    assert Quantize(layers=(first.name,)).for_node(last, graph) is None
+    assert Quantize(skip=(first.outputs[0],)).for_node(first, graph) is None
     partly = Quantize(calibration=Calibration(bins=512), overrides={"*": {"calibration": {"method": "minmax"}}})
-    assert partly.for_node(first) == Quantize(calibration=Calibration("minmax", bins=512))
+    assert partly.for_node(first, graph) == Quantize(calibration=Calibration("minmax", bins=512))
 
 
 @pytest.mark.parametrize("key", ["layers", "skip", "overrides"])
@@ -111,7 +111,9 @@ def test_patterns_of_operators() -> None:
     grouped = [node for node in graph.nodes if node.attributes.get("group", 1) != 1]
     step = Quantize(layers=("@grouped",))
     assert grouped
-    assert [node for node in graph.nodes if step.for_node(node) is not None] == grouped
+    assert [node for node in graph.nodes if step.for_node(node, graph) is not None] == grouped
+    pointwise = [node.name for node in graph.nodes if Quantize(layers=("@1x1",)).for_node(node, graph) is not None]
+    assert pointwise == ["project", "reduce", "expand"]
 
 
 @pytest.mark.parametrize(

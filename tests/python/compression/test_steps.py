@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_graphs import Builder
 from small_onnx import images, small_classifier
 
 import whit
@@ -23,6 +24,7 @@ from whit.compression import (
     RemoveLayers,
     Step,
 )
+from whit.compression.calibrate import engine_runner
 from whit.compression.pipeline import _import
 from whit.compression.ranges import activation_quantization
 from whit.compression.steps import State
@@ -128,6 +130,83 @@ def test_patterns_of_zeros(original: Graph) -> None:
         rows = weights.reshape(len(weights), -1)
         if weights.size >= 64 and rows.shape[1] % 4 == 0:
             assert ((rows.reshape(len(rows), -1, 4) != 0).sum(axis=2) <= 2).all()
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "activation", "compensated"])
+@pytest.mark.parametrize("scope", ["global", "sensitivity"])
+def test_layers_share_the_zeros_out(original: Graph, criterion: str, scope: str) -> None:
+    """The share of all is what was asked for, not that of each; with layers that keep their own."""
+    overrides = {"@gemm": {"sparsity": 0.25}, "@grouped": {"sparsity": 0.0}}
+    step = Prune(sparsity=0.6, overrides=overrides, criterion=criterion, scope=scope, min_weight_elements=64)
+    found = {name: weights for name, weights in products(applied(original, step).graph).items() if weights.size >= 64}
+    grouped = [node.name for node in original.nodes if node.attributes.get("group", 1) != 1]
+    (gemm,) = [node.name for node in original.nodes if node.op == "gemm"]
+    assert all((found.pop(name) == 0).mean() == 0 for name in grouped)
+    assert (found.pop(gemm) == 0).mean() == pytest.approx(0.25, abs=0.02)
+    shares = [float((weights == 0).mean()) for weights in found.values()]
+    total = sum(int((weights == 0).sum()) for weights in found.values())
+    assert total == pytest.approx(0.6 * sum(weights.size for weights in found.values()), rel=0.03)
+    assert max(shares) - min(shares) > 0.05
+
+
+@pytest.mark.parametrize("scope", ["global", "sensitivity"])
+def test_shared_zeros_cost_less(scope: str) -> None:
+    """On the outputs, against the same share in each layer."""
+    wanted, errors = outputs(small_classifier(), Recipe("f32")), {}
+    for name in ("layer", scope):
+        step = Prune(sparsity=0.6, scope=name, layers=("@conv",), min_weight_elements=64)
+        errors[name] = float(np.square(outputs(small_classifier(), Recipe("t", steps=(step,))) - wanted).sum())
+    assert errors[scope] < errors["layer"]
+
+
+def test_sensitivity_spares_what_outputs_depend_on() -> None:
+    """Two layers side by side; what one gives is multiplied by a thousandth."""
+    b = Builder(1)
+    x = b.input("x", 1, 4, 4, 16)
+    weak, strong = b.conv(x, 16, 1, name="weak"), b.conv(x, 16, 1, name="strong")
+    weak = b.node("mul", [weak, b.constant("little", [1e-3])], b.shape(weak), "scaled")
+    graph = b.finish(b.node("add", [weak, strong], b.shape(strong), "sum"))
+    data = np.random.default_rng(0).normal(size=(6, 1, 4, 4, 16)).astype(np.float32)
+    state = State(clone(graph), graph, open_data(data[:, 0], [graph.tensors["x"]]), callback=lambda *_: None)
+    Prune(sparsity=0.45, scope="sensitivity", criterion="magnitude").apply(state)
+    found = {name: float((weights == 0).mean()) for name, weights in products(state.graph).items()}
+    assert found["weak"] == pytest.approx(0.9, abs=0.01)
+    assert found["strong"] == 0
+
+
+@pytest.mark.parametrize("criterion", ["activation", "compensated"])
+def test_biases_take_the_mean(original: Graph, criterion: str) -> None:
+    """Of the first layer, whose inputs pruning does not change."""
+    (name, *_) = products(original)
+    means = {}
+    for correct in (None, False, True):
+        step = Prune(
+            sparsity=0.7, criterion=criterion, bias_correction=bool(correct), layers=(name,), min_weight_elements=64
+        )
+        graph = original if correct is None else applied(original, step).graph
+        node = next(node for node in graph.nodes if node.name == name)
+        sums = clone(graph)
+        next(n for n in sums.nodes if n.name == name).attributes.update(clamp_min=-np.inf, clamp_max=np.inf)
+        runner = engine_runner(sums, [node.outputs[0]])
+        data = open_data(DATA, [graph.tensors[each] for each in graph.inputs], {})
+        means[correct] = np.mean([runner.run(feeds)[node.outputs[0]] for feeds in data], axis=(0, 1, 2, 3))
+    off = {correct: np.abs(means[correct] - means[None]).max() for correct in (False, True)}
+    assert off[False] > 0.01
+    assert off[True] < 1e-4
+
+
+def test_blocks_are_of_one_tap() -> None:
+    """3 x 3 taps of 6 channels: four of one tap and the other two, as sparse kernels take them."""
+    b = Builder(2)
+    graph = b.finish(b.conv(b.input("x", 1, 6, 6, 6), 8, name="conv"))
+    data = np.random.default_rng(0).normal(size=(6, 6, 6, 6)).astype(np.float32)
+    for criterion in ("magnitude", "compensated"):
+        state = State(clone(graph), graph, open_data(data, [graph.tensors["x"]]), callback=lambda *_: None)
+        Prune(sparsity=0.5, pattern="1x4", criterion=criterion).apply(state)
+        zeros = products(state.graph)["conv"] == 0
+        for part in (zeros[..., :4], zeros[..., 4:]):
+            assert (part.all(axis=-1) == part.any(axis=-1)).all(), criterion
+        assert zeros.mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_compensated_rounding_is_nearer(original: Graph) -> None:
@@ -262,6 +341,9 @@ def test_needs_data() -> None:
     assert not Cluster().needs_data
     assert Cluster(overrides={"a": {"weighted": True}}).needs_data
     assert not Prune(criterion="magnitude").needs_data
+    assert not Prune(criterion="magnitude", scope="global").needs_data
+    assert Prune(criterion="magnitude", scope="sensitivity").needs_data
+    assert RemoveChannels(criterion="activity").needs_data
     assert Prune().needs_data
     assert LowRank().needs_data
     assert not LowRank(data_aware=False).needs_data
@@ -290,7 +372,14 @@ def test_needs_data() -> None:
         (LowRank, {"energy": 0}, "above 0"),
         (RemoveChannels, {"multiple": 0}, "1..1024"),
         (RemoveChannels, {"overrides": {"a": {"scope": "global"}}}, "share alone"),
-        (Prune, {"overrides": {"a": {"sequential": True}}}, "for all layers or none"),
+        (Prune, {"overrides": {"a": {"sequential": True}}}, "the same for all layers"),
+        (Prune, {"overrides": {"a": {"scope": "global"}}}, "the same for all layers"),
+        (Prune, {"pattern": "0:4"}, "keeps nothing"),
+        (Prune, {"pattern": "2:4", "scope": "global"}, "use scope 'layer'"),
+        (Prune, {"scope": "network"}, "one of layer, global, sensitivity"),
+        (Distill, {"bits": 4, "average_bits": 2.0}, "one of bits, entries and average_bits"),
+        (Distill, {"average_bits": 0.01}, r"0 or at least 0\.1"),
+        (Distill, {"overrides": {"a": {"average_bits": 2.0}}}, "shared out among all layers"),
     ],
 )
 def test_refuses(kind: type[Step], values: dict[str, Any], says: str) -> None:
@@ -308,6 +397,20 @@ def test_reports_and_comparisons_of_models_with_fewer_channels(tmp_path) -> None
     comparison = compare(small_classifier(), tmp_path / "m.whit", DATA, progress_callback=lambda *_: None)
     wanted = [output.name for output in whit.load(tmp_path / "m.whit").outputs]
     assert [output.name for output in comparison.outputs] == wanted
+
+
+def test_distills_into_few_bits(original: Graph) -> None:
+    """As whole numbers of steps whose frequencies say that a coder needs about as many bits as were wanted."""
+    trained = applied(original, Distill(epochs=2, batch_size=4, average_bits=1.5)).graph
+    bits = weights = 0
+    for node in trained.nodes:
+        codes = trained.tensors[node.inputs[1]].codes if node.op in ("conv", "gemm") else None
+        if codes is not None:
+            counts = np.unique(codes.codes, return_counts=True)[1]
+            bits += float((counts * -np.log2(counts / codes.codes.size)).sum())
+            weights += codes.codes.size
+    assert weights > 1000
+    assert bits / weights < 1.5 * 1.3  # all of a layer by one table; the estimate has one for every channel
 
 
 class _KilledError(Exception):

@@ -31,12 +31,12 @@ def layers_of(reference: Graph) -> list[Node]:
     return found
 
 
-def options_of(layer: Node, base: Recipe, candidates: Sequence[Candidate]) -> list[Candidate]:
+def options_of(layer: Node, reference: Graph, base: Recipe, candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates for a layer: none with a step that the recipe keeps away from it.
 
     Where the recipe computes in integers, f32 is left for layers that stay as they were, not for other techniques.
     """
-    settings = {step.kind: step.for_node(layer) for step in base.steps}
+    settings = {step.kind: step.for_node(layer, reference) for step in base.steps}
     barred = {kind for kind, found in settings.items() if found is None}
     quantize = settings.get("quantize")
     is_integer = isinstance(quantize, Quantize) and quantize.activations == "s8"
@@ -84,17 +84,17 @@ def _overridden(step: Step, reference: Graph, patterns: Mapping[str, str], chose
     """A step of the base recipe; layers that were chosen to do without are skipped."""
     skipped, overrides = list(step.skip), dict(step.overrides)
     for node in reference.nodes:
-        candidate = chosen.get(node.outputs[0])
+        candidate = chosen.get(node.output)
         if candidate is None:
             continue
         if step.kind not in candidate:
-            skipped.append(patterns[node.outputs[0]])
+            skipped.append(patterns[node.output])
             continue
-        usual, wanted = step.for_node(node), dict(candidate[step.kind])
+        usual, wanted = step.for_node(node, reference), dict(candidate[step.kind])
         if getattr(usual, "rounding", "") == "sequential" and wanted.get("rounding") == "compensated":
             del wanted["rounding"]  # what the recipe has is better still
         if any(getattr(usual, key) != value for key, value in wanted.items()):
-            overrides[patterns[node.outputs[0]]] = wanted
+            overrides[patterns[node.output]] = wanted
     return replace(step, skip=tuple(skipped), overrides=overrides)
 
 
@@ -114,7 +114,7 @@ def _patterns(reference: Graph) -> dict[str, str]:
     """Output of each operator -> a pattern that matches nothing else: the operator's name, else its output's."""
     uses = Counter(name for node in reference.nodes for name in {node.name, *node.outputs})
     return {
-        node.outputs[0]: _literal(node.name if node.name and uses[node.name] == 1 else node.outputs[0])
+        node.output: _literal(node.name if node.name and uses[node.name] == 1 else node.output)
         for node in reference.nodes
     }
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-from whit.compression.search.targets import TARGETS as TABLES
+from whit.compression.targets import NAMES
 from whit.errors import InvalidArgumentError
 
 __all__ = ["TARGETS", "Budget"]
 
 #: Where times can be said for: this machine, measured; or a core of the table, estimated.
-TARGETS = ("this", *TABLES)
+TARGETS = NAMES
 
 
 @dataclass(frozen=True)

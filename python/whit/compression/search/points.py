@@ -17,7 +17,7 @@ from whit.compression.evaluate import Accuracy, EvaluationSet, Reference
 from whit.compression.pipeline import Prepared, apply
 from whit.compression.recipe import Recipe
 from whit.compression.search.journal import digest
-from whit.compression.search.targets import TARGETS, estimate_ms
+from whit.compression.targets import TARGETS, estimate_ms
 from whit.data import Dataset, Feeds
 from whit.errors import WhitError
 from whit.format import write

@@ -176,7 +176,10 @@ def search(
     _check_metric(budget, reference.classes is not None)
     target = budget.target if budget.max_ms is not None else ""
     context = Context.of(prepared, evaluated, reference, few=samples, target=target, threads=threads)
-    found = {node.outputs[0]: (node, options_of(node, base, allowed)) for node in layers_of(prepared.reference)}
+    found = {
+        node.output: (node, options_of(node, prepared.reference, base, allowed))
+        for node in layers_of(prepared.reference)
+    }
     layers = {name: pair for name, pair in found.items() if len(pair[1]) > 1}
     if not layers:
         raise RecipeError("search: no layer with f32 weights of 256 elements or more that the recipe does not skip")

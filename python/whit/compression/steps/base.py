@@ -16,6 +16,7 @@ from whit.errors import RecipeError
 from whit.ir import Graph, Node
 
 if TYPE_CHECKING:
+    from whit.compression.aim import Aim
     from whit.data import Dataset
     from whit.progress import ProgressCallback
 
@@ -38,6 +39,7 @@ class State:
         runner: runs graphs on them.
         callback: is told of progress; None draws bars on a terminal.
         seed: of everything random.
+        aim: what the file is made for; None: nothing in particular.
         checkpoint: file that steps that train save to, and go on from; None: nothing is saved.
         trainings: steps that have trained so far.
         ranges: tensor -> low and high that training rounded it between.
@@ -53,6 +55,7 @@ class State:
     callback: ProgressCallback | None = None
     seed: int = 0
     checkpoint: Path | None = None
+    aim: Aim | None = None
     trainings: int = 0
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     factors: dict[str, np.ndarray] = field(default_factory=dict)
@@ -79,7 +82,8 @@ class Step(Settings):
 
     Attributes:
         layers: patterns of node names, or of their output tensors, that the step is for; "@conv", "@gemm", ... stand
-            for all of an operator, "@grouped" for depthwise and other grouped convolutions.
+            for all of an operator, "@grouped" for depthwise and other grouped convolutions, "@1x1" for convolutions
+            of one tap without groups.
         skip: the same for those that it leaves alone.
         overrides: pattern -> settings that differ for the layers it matches; of several that match, later ones win.
     """
@@ -123,9 +127,9 @@ class Step(Settings):
         """
         raise NotImplementedError
 
-    def for_node(self: T, node: Node) -> T | None:
-        """The settings for one layer; None if the step leaves it alone."""
-        names = _names(node)
+    def for_node(self: T, node: Node, graph: Graph) -> T | None:
+        """The settings for one layer of a graph; None if the step leaves it alone."""
+        names = _names(node, graph)
         if not _matches(self.layers, names) or _matches(self.skip, names):
             return None
         found = [values for pattern, values in self.overrides.items() if _matches([pattern], names)]
@@ -133,7 +137,7 @@ class Step(Settings):
 
     def names(self, graph: Graph) -> set[str]:
         """The names of the operators that the step is for."""
-        return {node.name for node in graph.nodes if self.for_node(node) is not None}
+        return {node.name for node in graph.nodes if self.for_node(node, graph) is not None}
 
     def variants(self: T) -> Iterator[T]:
         """The settings as they are, and as each override makes them."""
@@ -149,7 +153,7 @@ class Step(Settings):
         for pattern in (*self.layers, *self.skip, *self.overrides):
             if pattern.startswith("@"):
                 _check_kind(self.where(), pattern)
-            elif not any(_matches([pattern], _names(node)) for node in graph.nodes):
+            elif not any(_matches([pattern], _names(node, graph)) for node in graph.nodes):
                 known = [node.name for node in graph.nodes]
                 more = f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
                 raise RecipeError(
@@ -164,17 +168,21 @@ class Step(Settings):
         return self.changed({**values, "overrides": {}}, where)
 
 
-def _names(node: Node) -> list[str]:
+def _names(node: Node, graph: Graph) -> list[str]:
     """What patterns are compared with."""
-    grouped = ["@grouped"] if node.attributes.get("group", 1) != 1 else []
-    return [node.name, *node.outputs, f"@{node.op}", *grouped]
+    kinds = [f"@{node.op}"]
+    if node.attributes.get("group", 1) != 1:
+        kinds.append("@grouped")
+    elif node.op == "conv" and set((graph.tensors[node.inputs[1]].shape or (0,))[1:-1]) == {1}:
+        kinds.append("@1x1")
+    return [node.name, *node.outputs, *kinds]
 
 
 def _check_kind(where: str, pattern: str) -> None:
     """A model may do without the operators that "@" stands for, but they must exist."""
     from whit.format.schema import operators
 
-    known = ["@grouped", *(f"@{name}" for name in operators())]
+    known = ["@grouped", "@1x1", *(f"@{name}" for name in operators())]
     if not any(_matches([pattern], [name]) for name in known):
         raise RecipeError(f"{where}: {pattern!r} stands for no operator{did_you_mean(pattern, known)}")
 

@@ -26,7 +26,7 @@ def weighted_layers(state: State, step: T, min_elements: int = 0) -> Iterator[tu
     for node in list(state.graph.nodes):
         if node.op not in PRODUCTS:
             continue
-        settings, weights = step.for_node(node), weights_of(state.graph, node)
+        settings, weights = step.for_node(node, state.graph), weights_of(state.graph, node)
         if settings is None:
             continue
         if weights is None or not np.isfinite(weights).all():

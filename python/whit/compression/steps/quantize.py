@@ -210,7 +210,7 @@ class Quantize(Step):
         integers = self.activations != "f32"
         known = {node.name: codes for node in graph.nodes for codes in [_codes(graph, node, integers)] if codes}
         products = (node for node in graph.nodes if node.op in PRODUCTS and weights_of(graph, node) is not None)
-        chosen = ((node, self.for_node(node)) for node in products)
+        chosen = ((node, self.for_node(node, graph)) for node in products)
         moments = moments_of(
             state, [node.name for node, step in chosen if step is not None and step.rounding == "compensated"]
         )

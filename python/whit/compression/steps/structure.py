@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from whit.compression.settings import choice, count, number
 from whit.compression.steps.base import State, Step
 from whit.compression.steps.products import moments_of, weighted_layers
+from whit.compression.weights.activity import activity_scores
 from whit.compression.weights.channels import contribution_scores, remove_channels, weight_scores
 from whit.compression.weights.layers import remove_layers
 from whit.compression.weights.merge import merge_layers
@@ -25,20 +26,22 @@ class RemoveChannels(Step):
         share: of the channels of each group that go.
         scope: "group": the share is taken in each group of layers that depend on each other; "global": over all.
         criterion: "contribution": what the layers that read a channel lose without it on calibration data, once their
-            other weights stand in for it, as they then do; "magnitude": the norm of the weights that make it.
+            other weights stand in for it, as they then do; "magnitude": the norm of the weights that make it;
+            "activity": how often it fires, is not 0 behind its ReLU on calibration data; the others stand in for it,
+            and layers without a ReLU keep their channels.
         multiple: how many channels stay is rounded up to a multiple of this; kernels like 8 and 16.
     """
 
     share: float = number(0.25, low=0, high=1)
     scope: str = choice("group", "global")
-    criterion: str = choice("contribution", "magnitude")
+    criterion: str = choice("contribution", "magnitude", "activity")
     multiple: int = count(8, low=1, high=1024)
 
     kind = "remove_channels"
 
     @property
     def needs_data(self) -> bool:
-        return self.criterion == "contribution"
+        return self.criterion != "magnitude"
 
     def check(self) -> None:
         for values in self.overrides.values():
@@ -48,13 +51,17 @@ class RemoveChannels(Step):
     def apply(self, state: State) -> None:
         layers = {node.name: settings for node, settings, _ in weighted_layers(state, self)}
         moments = None
-        if self.criterion == "contribution":
+        if self.criterion == "magnitude":
+            scores = weight_scores(state.graph)
+        else:
             # Of all, since what reads a channel may be none of the step's layers.
             products = [node for node in state.graph.nodes if node.op in PRODUCTS and group_of(node) == 1]
             moments = moments_of(state, [node.name for node in products if weights_of(state.graph, node) is not None])
-            scores = contribution_scores(state.graph, moments)
-        else:
-            scores = weight_scores(state.graph)
+            if self.criterion == "contribution":
+                scores = contribution_scores(state.graph, moments)
+            else:
+                assert state.data is not None, "recipes that need data are refused without"
+                scores = activity_scores(state.graph, state.data, runner=state.runner, callback=state.callback)
 
         def share(layer: str) -> float:
             return layers[layer].share

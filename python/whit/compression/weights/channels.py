@@ -21,7 +21,7 @@ from whit.compression.weights.checks import check_count, check_share, one_of
 from whit.compression.weights.contribution import refit, unit_costs
 from whit.compression.weights.covariance import Moments
 from whit.compression.weights.dependencies import BINARY, Channels, Dependencies, find_dependencies
-from whit.compression.weights.products import find_layer, group_of, macs, weights_of
+from whit.compression.weights.products import add_to_bias, find_layer, group_of, macs, weights_of
 from whit.errors import InvalidArgumentError, RecipeError, ShapeError
 from whit.ir import PRODUCTS, Graph, Node, verify
 from whit.optimize.base import attribute_floats, attribute_ints, clone
@@ -280,7 +280,7 @@ def _cut_product(
     if group == 1:
         if node.name in moments and not inputs.all():
             cut, shift = refit(weights, moments[node.name], inputs, node.name)
-            _add_bias(graph, node, shift)
+            add_to_bias(graph, node, shift)
         else:
             if source in means and not inputs.all():
                 _correct_bias(graph, node, weights, inputs, np.asarray(means[source], np.float64))
@@ -305,13 +305,7 @@ def _correct_bias(graph: Graph, node: Node, weights: np.ndarray, inputs: np.ndar
     shift = taps[:, ~inputs] @ means[~inputs]
     if node.op == "conv_transpose":
         shift = shift / float(np.prod(attribute_ints(node, "strides")))  # each output meets one tap in so many
-    _add_bias(graph, node, shift)
-
-
-def _add_bias(graph: Graph, node: Node, shift: np.ndarray) -> None:
-    bias = graph.constant(node.input(2))
-    total = (shift if bias is None else shift + bias).astype(np.float32)
-    node.inputs[2:3] = [graph.add_constant(f"{node.name}_bias", total)]
+    add_to_bias(graph, node, shift)
 
 
 def _cut_constants(graph: Graph, node: Node, channels: Mapping[str, Channels], kept: Mapping[str, np.ndarray]) -> None:

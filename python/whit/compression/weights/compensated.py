@@ -13,15 +13,15 @@ the result is never worse than rounding to nearest. Convolution groups have an H
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from whit.compression.weights.checks import check_share, check_weights
 from whit.compression.weights.grid import Codes, Grid
-from whit.compression.weights.masks import keep_blocks, keep_some
+from whit.compression.weights.masks import Pattern, block_starts
 from whit.errors import CalibrationError, RecipeError, ShapeError
 
 __all__ = ["Compensated", "Pruned", "prune_compensated", "reconstruct", "round_compensated"]
@@ -148,6 +148,7 @@ def prune_compensated(
     *,
     sparsity: float = 0.5,
     pattern: str = "element",
+    channels: int | None = None,
     grid: Grid | None = None,
     damping: float = 0.01,
     layer: str = "weights",
@@ -160,6 +161,7 @@ def prune_compensated(
         sparsity: share of zeros, 0 to 1; taken in every 128 columns. Without meaning for n:m.
         pattern: "element"; "1x4", "4x1", ...: blocks of rows x columns that live or die together; or "2:4", ...:
             2 of every 4 consecutive columns of a row stay.
+        channels: columns of one tap, at each of which blocks begin anew; None: all.
         grid: also round what stays.
         damping: as in `round_compensated`.
         layer: named in errors.
@@ -170,10 +172,11 @@ def prune_compensated(
     stack, raw = _open(weights, hessian, layer)
     groups, rows, columns = stack.shape
     check_share("sparsity", sparsity, layer)
-    blocked = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", "1x1" if pattern == "element" else pattern)
-    some_of = re.fullmatch(r"(\d\d?):([1-9]\d?)", pattern)
-    if blocked is None and (some_of is None or int(some_of[1]) > int(some_of[2])):
-        raise RecipeError(f"layer {layer!r}: pattern must be 'element', 'RxC' or 'N:M' (N <= M); got {pattern!r}")
+    blocks = Pattern.of(pattern, f"layer {layer!r}: pattern")
+    starts = block_starts(columns, blocks.width, channels)
+    edges = _panels(starts, columns)
+    chosen_at = [*starts.tolist(), columns] if blocks.some else edges
+    panels = dict(pairwise(chosen_at))
     upper = _upper(raw, damping, layer)
     cost = np.square(np.diagonal(upper, axis1=1, axis2=2))
     cost = np.where(np.diagonal(raw, axis1=1, axis2=2) > 0, cost, np.inf)[:, None, :]  # what nobody sees goes first
@@ -181,22 +184,15 @@ def prune_compensated(
 
     def choose(column: int, work: np.ndarray) -> np.ndarray:
         values = work[:, :, column]
-        if some_of is not None:
-            size = int(some_of[2])
-            if column % size == 0:
-                part = slice(column, min(column + size, columns))
-                kept[:, :, part] = keep_some(np.square(work[:, :, part]) / cost[:, :, part], int(some_of[1]), size)
-        elif blocked is not None and column % step == 0:
-            part = slice(column, min(column + step, columns))
-            scores = np.square(work[:, :, part]) / cost[:, :, part]
-            kept[:, :, part] = keep_blocks(scores, int(blocked[1]), int(blocked[2]), sparsity)
+        if column in panels:
+            part = slice(column, panels[column])
+            inside = starts[(starts >= column) & (starts < part.stop)] - column
+            kept[:, :, part] = blocks.keep(np.square(work[:, :, part]) / cost[:, :, part], inside, sparsity)
         if grid is not None:
             values = grid.nearest(values.ravel(), np.full(groups * rows, column)).reshape(groups, rows)
         return np.where(kept[:, :, column], values, 0.0)
 
-    unit = int(some_of[2]) if some_of is not None else int(blocked[2]) if blocked is not None else 1
-    step = _BLOCK // unit * unit
-    compensated = _sweep(stack, upper, choose, step).astype(np.float32).astype(np.float64)
+    compensated = _sweep(stack, upper, choose, edges).astype(np.float32).astype(np.float64)
     plain = np.where(kept, stack, 0.0)
     if grid is not None:
         if grid.nearest(np.zeros(groups * rows), np.zeros(groups * rows, np.intp)).any():
@@ -291,14 +287,29 @@ def _permuted(matrices: np.ndarray, order: np.ndarray) -> np.ndarray:
     return result
 
 
+def _panels(starts: np.ndarray, columns: int) -> list[int]:
+    """Edges of runs of whole blocks, about `_BLOCK` columns each; the last one is `columns`."""
+    edges = [0]
+    for begin, end in zip(starts, [*starts[1:], columns], strict=True):
+        if end - edges[-1] > _BLOCK and begin > edges[-1]:
+            edges.append(int(begin))
+    return [*edges, columns]
+
+
 def _sweep(
-    stack: np.ndarray, upper: np.ndarray, choose: Callable[[int, np.ndarray], np.ndarray], block: int = _BLOCK
+    stack: np.ndarray,
+    upper: np.ndarray,
+    choose: Callable[[int, np.ndarray], np.ndarray],
+    edges: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """Rounds column after column; `choose` gives a column's values, [groups, rows]."""
+    """Rounds column after column; `choose` gives a column's values, [groups, rows].
+
+    What a column's error does to those behind the next one of `edges` is gathered until then.
+    """
     work, result = stack.copy(), np.empty_like(stack)
     columns = stack.shape[2]
-    for begin in range(0, columns, block):
-        end = min(begin + block, columns)
+    edges = edges or [*range(0, columns, _BLOCK), columns]
+    for begin, end in pairwise(edges):
         errors = np.zeros((*stack.shape[:2], end - begin))
         for column in range(begin, end):
             chosen = choose(column, work)

@@ -13,9 +13,11 @@ from whit.optimize.base import attribute_int, attribute_ints
 
 __all__ = [
     "EPILOGUE",
+    "add_to_bias",
     "bias_of",
     "find_layer",
     "group_of",
+    "has_free_bias",
     "is_plain",
     "macs",
     "positions",
@@ -45,6 +47,18 @@ def weights_of(graph: Graph, node: Node) -> np.ndarray | None:
 def bias_of(graph: Graph, node: Node) -> tuple[bool, np.ndarray | None]:
     """Whether a product has a bias, and its data if it is constant."""
     return node.input(2) != "", graph.constant(node.input(2))
+
+
+def has_free_bias(graph: Graph, node: Node) -> bool:
+    """Whether something can be added to a product's bias: it is constant, or there is none."""
+    return not node.input(2) or graph.constant(node.input(2)) is not None
+
+
+def add_to_bias(graph: Graph, node: Node, shift: np.ndarray) -> None:
+    """Adds f64 [O] to a bias that is free."""
+    bias = graph.constant(node.input(2))
+    total = (shift if bias is None else shift + bias).astype(np.float32)
+    node.inputs[2:3] = [graph.add_constant(f"{node.name}_bias", total)]
 
 
 def group_of(node: Node) -> int:

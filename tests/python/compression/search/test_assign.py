@@ -22,7 +22,7 @@ OUTPUTS = ("hidden0", "hidden1", "scores")
 def settings(recipe: Recipe, kind: str) -> dict[str, object]:
     """What the step does to each layer; None where it leaves it alone."""
     (step,) = [step for step in recipe.steps if step.kind == kind]
-    return {node.name: step.for_node(node) for node in model(NAMES).nodes}
+    return {node.name: step.for_node(node, model(NAMES)) for node in model(NAMES).nodes}
 
 
 def test_overrides_and_skips_of_a_step_that_is_there() -> None:
@@ -79,8 +79,8 @@ def test_quantisation_that_the_recipe_lacks_leaves_arithmetic_alone() -> None:
 
 def test_layers_that_a_step_leaves_alone_stay_so() -> None:
     base = PRESETS["int8-weights"].with_settings(['quantize.skip=["last"]'])
-    node = model().nodes[2]
-    assert options_of(node, base, [{"quantize": {"bits": 4}}, {"cluster": {"entries": 4}}, {}]) == [
+    graph = model()
+    assert options_of(graph.nodes[2], graph, base, [{"quantize": {"bits": 4}}, {"cluster": {"entries": 4}}, {}]) == [
         {"cluster": {"entries": 4}},
         {},
     ]
@@ -88,8 +88,9 @@ def test_layers_that_a_step_leaves_alone_stay_so() -> None:
 
 def test_integers_stay_integers() -> None:
     candidates = [{"quantize": {"bits": 8}}, {"cluster": {"entries": 4}}, {}]
-    assert options_of(model().nodes[0], PRESETS["int8"], candidates) == [candidates[0], {}]
-    assert options_of(model().nodes[0], PRESETS["int8-weights"], candidates) == candidates
+    graph = model()
+    assert options_of(graph.nodes[0], graph, PRESETS["int8"], candidates) == [candidates[0], {}]
+    assert options_of(graph.nodes[0], graph, PRESETS["int8-weights"], candidates) == candidates
 
 
 def test_layers_with_large_weights_are_searched() -> None:

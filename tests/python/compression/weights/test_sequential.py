@@ -106,6 +106,36 @@ def test_targets_are_least_squares_and_biases_keep_the_mean(layer: str) -> None:
     np.testing.assert_allclose(pair.target(given, damping=10.0), given, atol=0.1)
 
 
+@pytest.mark.parametrize("positions", [10_000, 20])
+def test_targets_make_up_for_residuals(positions: int) -> None:
+    """The best of all weights for what is missing of the sums, the residual's part of it as well."""
+    graph = network()
+    changed = clone(graph)
+    weights = changed.constant("first_w")
+    changed.tensors["first_w"].data = (weights + RNG.normal(0, 0.2, weights.shape)).astype(np.float32)
+    node = next(node for node in changed.nodes if node.name == "second")
+    data = data_of(graph)
+    given = graph.constant(node.inputs[1])
+    errors = {}
+    for residuals in (False, True):
+        pair = observe_pair(
+            graph, changed, node, data, positions=positions, residuals=residuals, runner=ReferenceRunner
+        )
+        found = clone(changed)
+        found.tensors["second_w"].data = pair.target(given, damping=0.0)
+        shift = pair.shift(given, found.constant("second_w"))
+        found.tensors["second_b"].data = (found.constant("second_b") + shift).astype(np.float32)
+        pairs = [[reference.run(each, feeds, ["second"])["second"] for feeds in data] for each in (graph, found)]
+        difference = np.concatenate(pairs[1]).astype(np.float64) - np.concatenate(pairs[0])
+        errors[residuals] = float(np.square(difference).mean())
+        if residuals and positions > 36:
+            np.testing.assert_allclose(difference.mean(axis=(0, 1, 2)), 0, atol=1e-5)
+            z = np.concatenate([reference.run(changed, feeds, ["depthwise"])["depthwise"] for feeds in data])
+            slope = np.einsum("nhwo,nhwk->ok", difference, z.astype(np.float64)) / difference[..., 0].size
+            np.testing.assert_allclose(slope, 0, atol=1e-4)  # nothing that z could explain is left
+    assert errors[True] < 0.9 * errors[False]
+
+
 def test_nothing_changed_changes_nothing() -> None:
     graph = network()
     found = rework_layers(graph, LAYERS, data_of(graph), lambda name, weights, moments: weights, runner=ReferenceRunner)
