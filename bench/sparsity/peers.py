@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from whit.version import __version__
+
 Product = Callable[[], Any]
 
 
@@ -52,32 +54,44 @@ def _mkl(w: np.ndarray, x: np.ndarray) -> Product:
     return lambda: sparse_dot_mkl.dot_product_mkl(matrix, x)
 
 
-def _deepsparse(w: np.ndarray, x: np.ndarray) -> Product:
-    """As a fully connected layer: rows of x are the batch."""
+def _deepsparse_layer(w: np.ndarray, x: np.ndarray) -> Product:
+    """As a fully connected layer: columns of x are the batch."""
+    rows = np.ascontiguousarray(np.atleast_2d(x.T))
+    engine = _engine("Gemm", {"transB": 1}, w, rows, [len(rows), len(w)])
+    return lambda: engine.run([rows])[0].T
+
+
+def _deepsparse_conv(w: np.ndarray, x: np.ndarray) -> Product:
+    """As a 1x1 convolution: columns of x are pixels."""
+    image = np.ascontiguousarray(x.reshape(1, len(x), 1, -1))
+    engine = _engine("Conv", {"kernel_shape": [1, 1]}, w[:, :, None, None], image, [1, len(w), 1, image.shape[3]])
+    return lambda: engine.run([image])[0].reshape(len(w), *x.shape[1:])
+
+
+def _engine(op: str, attributes: dict[str, Any], w: np.ndarray, x: np.ndarray, shape: list[int]) -> Any:
     import deepsparse
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    rows = np.ascontiguousarray(np.atleast_2d(x.T))
     graph = helper.make_graph(
-        [helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1)],
+        [helper.make_node(op, ["x", "w", "b"], ["y"], **attributes)],
         "product",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(rows.shape))],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [len(rows), len(w)])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(x.shape))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
         [numpy_helper.from_array(w, "w"), numpy_helper.from_array(np.zeros(len(w), np.float32), "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "product.onnx")
         onnx.save(model, path)
-        engine = deepsparse.Engine(model=path, batch_size=len(rows), num_cores=1)
-    return lambda: engine.run([rows], val_inp=False)[0].T
+        return deepsparse.Engine(model=path, batch_size=x.shape[0], num_cores=1)
 
 
 #: Package and how to load; whit first.
 PEERS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], Product]]] = {
     "whit": ("whit", _whit),
-    "DeepSparse": ("deepsparse", _deepsparse),
+    "DeepSparse fc": ("deepsparse", _deepsparse_layer),
+    "DeepSparse conv": ("deepsparse", _deepsparse_conv),
     "torch (MKL)": ("torch", _torch),
     "sparse-dot-mkl": ("sparse_dot_mkl", _mkl),
     "scipy": ("scipy", _scipy),
@@ -86,13 +100,10 @@ PEERS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], Product]]] = {
 
 def installed() -> dict[str, str]:
     """Names and versions of those that can be imported."""
-    found = {}
+    found = {"whit": __version__}
     for name, (package, _) in PEERS.items():
-        if importlib.util.find_spec(package) is not None:
-            try:
-                found[name] = importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
-                found[name] = "?"
+        if name not in found and importlib.util.find_spec(package) is not None:
+            found[name] = importlib.metadata.version(package)
     return found
 
 
@@ -139,10 +150,11 @@ class Peer:
 
 
 def _serve(pipe: Connection, name: str, w: np.ndarray, x: np.ndarray) -> None:
-    os.environ |= {"MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    os.environ |= {"MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "NM_BIND_THREADS_TO_CORES": "0"}
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     try:
-        product = PEERS[name][1](w, x)
+        # What was sent has dtypes of its own, equal to numpy's; DeepSparse wants the very same.
+        product = PEERS[name][1](w.astype(np.float32), x.astype(np.float32))
         pipe.send(np.array(product(), np.float32))
         while True:
             count = pipe.recv()

@@ -9,55 +9,55 @@ namespace whit::ops {
 namespace {
 
 /// What a kernel takes, in the time that the dense kernel for the same product on the same instruction set needs for a
-/// multiply-accumulate. x86: fitted to `kernel_bench --filter spmm` (docs/sparsity.md). s8 on ARM: between what
-/// `python -m bench.arm.spmm` counts for the Cortex-A53 and A72, for dot products the A76. f32 on ARM: estimates from
-/// what inner loops must issue.
+/// multiply-accumulate. x86: fitted to `kernel_bench --filter spmm` and to the layers of MobileNetV2, 85 % zeros in
+/// 1x4. s8 on ARM: between what `python -m bench.arm.spmm` counts for the Cortex-A53 and A72, for dot products the A76.
+/// f32 on ARM: estimates from what inner loops must issue.
 struct Cost {
   const char* kernel;
-  f64 weight;  ///< of a stored weight and a pixel
-  f64 move;    ///< of a value that becomes part of a line, or leaves an accumulator
+  f64 weight;   ///< of a stored weight and a pixel
+  f64 in, out;  ///< of a value that becomes part of a line; of one that goes from an accumulator through the epilogue
 };
 
 constexpr Cost kCosts[] = {
-    {"spmm_s8s8s32_1x4_avx512vnni", 2.6, 34},
-    {"spmm_s8s8s32_1x4_avxvnni", 2.05, 20},
-    {"spmm_s8s8s32_1x4_avx2", 1.25, 5.6},
-    {"spmm_s8s8s32_4x1_avx2", 1.5, 5},
-    {"spmm_s8s8s32_1x1_short_avx2", 1.4, 5},
-    {"spmm_s8s8s32_1x1_avx2", 2.0, 4.2},
-    {"spmm_s8s8s32_1x4_neondot", 1.5, 30},
-    {"spmm_s8s8s32_1x4_neon", 1.4, 6.5},
-    {"spmm_s8s8s32_4x1_neon", 1.75, 6.5},
-    {"spmm_s8s8s32_1x1_short_neon", 1.3, 6.5},
-    {"spmm_s8s8s32_1x1_neon", 1.8, 6.5},
-    {"spmm_s8s8s32_1x4_neon32", 1.5, 7},
-    {"spmm_s8s8s32_1x1_short_neon32", 1.4, 7},
-    {"spmm_s8s8s32_1x1_neon32", 1.9, 7},
-    {"spmm_s8s8s32_1x1_scalar", 1.5, 5},
-    {"spmm_f32_1x80_avx512vnni", 2.0, 6},
-    {"spmm_f32_1x32_avx512vnni", 2.5, 6},
-    {"spmm_f32_4x80_avx512vnni", 1.7, 6},
-    {"spmm_f32_8x48_avx512vnni", 1.6, 6},
-    {"spmm_f32_16x1_avx512vnni", 2.6, 2},
-    {"spmm_f32_1x64_avx2", 1.65, 4},
-    {"spmm_f32_1x24_avx2", 1.9, 4},
-    {"spmm_f32_4x24_avx2", 1.4, 4},
-    {"spmm_f32_8x8_avx2", 1.4, 4},
-    {"spmm_f32_8x1_avx2", 2.6, 2},
-    {"spmm_f32_1x32_neon", 2.2, 4},
-    {"spmm_f32_1x16_neon", 2.2, 4},
-    {"spmm_f32_4x20_neon", 1.8, 4},
-    {"spmm_f32_8x12_neon", 1.8, 4},
-    {"spmm_f32_8x1_neon", 3.0, 2},
-    {"spmm_f32_1x32_neon32", 2.2, 4},
-    {"spmm_f32_1x16_neon32", 2.2, 4},
-    {"spmm_f32_4x8_neon32", 1.8, 4},
-    {"spmm_f32_8x4_neon32", 1.8, 4},
-    {"spmm_f32_4x1_neon32", 3.0, 2},
-    {"spmm_f32_1x4_scalar", 1.5, 4},
-    {"spmm_f32_4x4_scalar", 1.5, 4},
-    {"spmm_f32_8x2_scalar", 1.5, 4},
-    {"spmm_f32_4x1_scalar", 2.0, 2},
+    {"spmm_s8s8s32_1x4_avx512vnni", 2.6, 8, 42},
+    {"spmm_s8s8s32_1x4_avxvnni", 2.05, 5, 25},
+    {"spmm_s8s8s32_1x4_avx2", 1.25, 1, 5},
+    {"spmm_s8s8s32_4x1_avx2", 1.5, 1, 5},
+    {"spmm_s8s8s32_1x1_short_avx2", 1.4, 1, 5},
+    {"spmm_s8s8s32_1x1_avx2", 2.0, 1, 5},
+    {"spmm_s8s8s32_1x4_neondot", 1.5, 18, 42},
+    {"spmm_s8s8s32_1x4_neon", 1.4, 4, 9},
+    {"spmm_s8s8s32_4x1_neon", 1.75, 4, 9},
+    {"spmm_s8s8s32_1x1_short_neon", 1.3, 4, 9},
+    {"spmm_s8s8s32_1x1_neon", 1.8, 4, 9},
+    {"spmm_s8s8s32_1x4_neon32", 1.5, 4, 10},
+    {"spmm_s8s8s32_1x1_short_neon32", 1.4, 4, 10},
+    {"spmm_s8s8s32_1x1_neon32", 1.9, 4, 10},
+    {"spmm_s8s8s32_1x1_scalar", 1.5, 3, 7},
+    {"spmm_f32_1x80_avx512vnni", 2.0, 4, 8},
+    {"spmm_f32_1x32_avx512vnni", 2.5, 4, 8},
+    {"spmm_f32_4x80_avx512vnni", 1.7, 4, 8},
+    {"spmm_f32_8x48_avx512vnni", 1.6, 4, 8},
+    {"spmm_f32_16x1_avx512vnni", 2.6, 1, 3},
+    {"spmm_f32_1x64_avx2", 1.65, 2.5, 5.5},
+    {"spmm_f32_1x24_avx2", 1.9, 2.5, 5.5},
+    {"spmm_f32_4x24_avx2", 1.4, 2.5, 5.5},
+    {"spmm_f32_8x8_avx2", 1.4, 2.5, 5.5},
+    {"spmm_f32_8x1_avx2", 2.6, 1, 3},
+    {"spmm_f32_1x32_neon", 2.2, 2.5, 5.5},
+    {"spmm_f32_1x16_neon", 2.2, 2.5, 5.5},
+    {"spmm_f32_4x20_neon", 1.8, 2.5, 5.5},
+    {"spmm_f32_8x12_neon", 1.8, 2.5, 5.5},
+    {"spmm_f32_8x1_neon", 3.0, 1, 3},
+    {"spmm_f32_1x32_neon32", 2.2, 2.5, 5.5},
+    {"spmm_f32_1x16_neon32", 2.2, 2.5, 5.5},
+    {"spmm_f32_4x8_neon32", 1.8, 2.5, 5.5},
+    {"spmm_f32_8x4_neon32", 1.8, 2.5, 5.5},
+    {"spmm_f32_4x1_neon32", 3.0, 1, 3},
+    {"spmm_f32_1x4_scalar", 1.5, 2.5, 5.5},
+    {"spmm_f32_4x4_scalar", 1.5, 2.5, 5.5},
+    {"spmm_f32_8x2_scalar", 1.5, 2.5, 5.5},
+    {"spmm_f32_4x1_scalar", 2.0, 1, 3},
 };
 
 const Cost* find_cost(const char* kernel) {
@@ -124,7 +124,8 @@ ProductChoice<Sparse> choose_product(const PrepareContext& context, isize n, isi
   if (!cost) return {};
   const isize taken = round_up(pixels, Sparse::pixel_step(kernel));
   const f64 stored = static_cast<f64>(csr.values.size()) / spmm::fill(csr, Sparse::entry(kernel));
-  const f64 sparse = static_cast<f64>(taken) * (stored * cost->weight + static_cast<f64>(n + k) * cost->move);
+  const f64 sparse = static_cast<f64>(taken) *
+                     (stored * cost->weight + static_cast<f64>(k) * cost->in + static_cast<f64>(n) * cost->out);
   const f64 faster = dense * static_cast<f64>(total) * static_cast<f64>(pixels) / sparse;
   char text[96];
   std::snprintf(text, sizeof text, "%.0f %% zeros in blocks of %dx%d: sparse would be %.2f times as fast by estimate",

@@ -136,6 +136,22 @@ TEST_CASE("gemm of one row and of many") {
   }
 }
 
+TEST_CASE("weights that are all 0 leave the bias") {
+  test::Random random(8);
+  for (const Convolution& c : {kShapes[0], kShapes[2], kShapes[3]}) {
+    const auto bias = integers<s32>(random, c.out_channels, -1000, 1000);
+    OperatorHarness op = test::harness(c, integers<s8>(random, c.inputs(), -128, 127),
+                                       std::vector<s8>(static_cast<std::size_t>(c.weights())), test::per_tensor(1, 5),
+                                       {{1.0f}, {0}, -1});
+    op.constant(Shape{c.out_channels}, bias, {{1.0f}, {0}, -1}).output(DType::f32);
+    const std::vector<f32> got = op.run<f32>();
+    isize wrong = 0;
+    for (std::size_t i = 0; i < got.size(); ++i) wrong += got[i] != static_cast<f32>(bias[i % bias.size()]);
+    CHECK(wrong == 0);
+    CHECK(is_sparse(op.op()));
+  }
+}
+
 TEST_CASE("every sparse kernel of this build has a cost: without one it would never be chosen") {
   for (const spmm_s8::Kernel& kernel : spmm_s8::kernels()) CHECK_MESSAGE(ops::has_cost(name(kernel)), name(kernel));
   for (const spmm_f32::Kernel& kernel : spmm_f32::kernels()) CHECK_MESSAGE(ops::has_cost(name(kernel)), name(kernel));
