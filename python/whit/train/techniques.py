@@ -6,6 +6,7 @@ All moments are shares of the whole training, 0 to 1. Settings given per layer a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,6 +15,7 @@ from typing import Any
 from whit.errors import InvalidArgumentError
 
 __all__ = [
+    "BLOCK",
     "ActivationQuantization",
     "Clustering",
     "EntropyQuantization",
@@ -21,6 +23,10 @@ __all__ = [
     "Technique",
     "WeightQuantization",
 ]
+
+
+#: "RxC": rows and columns.
+BLOCK = r"([1-9]\d?)x([1-9]\d?)"
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,8 @@ class Pruning(Technique):
         scope: "layer": every layer gets its sparsity; "global": the least important of all go, wherever they are;
             magnitudes then count relative to what is left of their layer (Lee et al., "Layer-Adaptive Sparsity for the
             Magnitude-Based Pruning", 2021).
-        granularity: "element", "channel" (of output) or "block" (four consecutive input channels).
+        granularity: "element"; "channel" (of output); or "RxC", blocks of R output channels and C input channels of one
+            tap: "1x4", "4x1" and "8x1" have sparse kernels.
     """
 
     sparsity: float | Mapping[str, float] = 0.5
@@ -112,7 +119,10 @@ class Pruning(Technique):
         self._share("end", self.begin)
         self._choice("importance", "magnitude", "gradient", "taylor")
         self._choice("scope", "layer", "global")
-        self._choice("granularity", "element", "channel", "block")
+        if self.granularity not in ("element", "channel") and not re.fullmatch(BLOCK, self.granularity):
+            raise InvalidArgumentError(
+                f"Pruning: granularity must be one of element, channel and RxC; got {self.granularity!r}"
+            )
         given = list(self.sparsity.values()) if isinstance(self.sparsity, Mapping) else [self.sparsity]
         for value in given:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:

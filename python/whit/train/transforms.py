@@ -7,6 +7,7 @@ until it is `active`; `fit` is called once, with what comes in from the transfor
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 from whit.errors import InvalidArgumentError
 from whit.ir import LinearCodes
 from whit.train.rounding import Blocks, Grid, code_range, grid_of, least_squares, round_to_grid, short_scale
+from whit.train.techniques import BLOCK
 from whit.train.tensor import Tensor
 
 __all__ = ["FakeQuantize", "Palette", "Prune", "Transform"]
@@ -45,47 +47,50 @@ class Transform(nn.Module):
 class Prune(Transform):
     """A mask: weights outside of it are 0 and get no gradient.
 
-    Granularities: "element"; "channel": whole indices of the first axis; "block": four consecutive values of the last
-    axis (the last block may be shorter).
+    Granularities: "element"; "channel": whole indices of the first axis; "RxC", such as "1x4" and "4x1": blocks of R
+    indices of the first axis and C of the last one, which lie within one index of the axes between (blocks at the ends
+    may be smaller).
 
     Attributes:
         mask: bool [groups]: what is kept.
         score: what the groups' importances have summed up to since the mask changed, f32 [groups].
     """
 
-    BLOCK = 4
-
     def __init__(self, shape: tuple[int, ...], granularity: str = "element") -> None:
         super().__init__()
-        if granularity not in ("element", "channel", "block"):
-            raise InvalidArgumentError(f"granularity must be element, channel or block; got {granularity!r}")
-        self.shape, self.granularity = tuple(shape), granularity
-        last = self.shape[-1]
-        counts = {
-            "element": math.prod(self.shape),
-            "channel": self.shape[0],
-            "block": math.prod(self.shape[:-1]) * -(-last // self.BLOCK),
-        }
-        self.register_buffer("mask", torch.ones(counts[granularity], dtype=torch.bool))
-        self.register_buffer("score", torch.zeros(counts[granularity]))
+        self.shape = tuple(shape)
+        found = re.fullmatch(BLOCK, granularity)
+        if granularity == "channel":
+            self.block = (1, 0)
+        elif granularity == "element":
+            self.block = (1, 1)
+        elif found:
+            self.block = (int(found[1]), int(found[2]))
+        else:
+            raise InvalidArgumentError(f"granularity must be element, channel or RxC; got {granularity!r}")
+        # [rows, middle, columns]; channels are blocks of one row and all that is in it.
+        first, last = self.shape[0], self.shape[-1] if len(self.shape) > 1 else 1
+        middle = math.prod(self.shape) // (first * last)
+        if granularity == "channel":
+            middle, last = 1, middle * last
+            self.block = (1, last)
+        self._matrix = (first, middle, last)
+        self._groups = (-(-first // self.block[0]), middle, -(-last // self.block[1]))
+        self.register_buffer("mask", torch.ones(math.prod(self._groups), dtype=torch.bool))
+        self.register_buffer("score", torch.zeros(math.prod(self._groups)))
 
     def groups(self, w: Tensor) -> Tensor:
-        """[groups, members]; what is missing in the last block of a row is 0."""
-        if self.granularity == "element":
-            return w.reshape(-1, 1)
-        if self.granularity == "channel":
-            return w.reshape(self.shape[0], -1)
-        missing = -self.shape[-1] % self.BLOCK
-        return nn.functional.pad(w, (0, missing)).reshape(-1, self.BLOCK)
+        """[groups, members]; what is missing in blocks at the ends is 0."""
+        (rows, columns), (first, middle, last) = self.block, self._groups
+        missing = (0, last * columns - self._matrix[2], 0, 0, 0, first * rows - self._matrix[0])
+        whole = nn.functional.pad(w.reshape(self._matrix), missing)
+        return whole.reshape(first, rows, middle, last, columns).permute(0, 2, 3, 1, 4).reshape(-1, rows * columns)
 
     def elements(self) -> Tensor:
         """The mask of every weight, bool, of the weights' shape."""
-        if self.granularity == "element":
-            return self.mask.reshape(self.shape)
-        if self.granularity == "channel":
-            return self.mask.reshape(-1, *[1] * (len(self.shape) - 1)).expand(self.shape)
-        wide = self.mask.reshape(*self.shape[:-1], -1).repeat_interleave(self.BLOCK, dim=-1)
-        return wide[..., : self.shape[-1]]
+        rows, columns = self.block
+        wide = self.mask.reshape(self._groups).repeat_interleave(rows, dim=0).repeat_interleave(columns, dim=2)
+        return wide[: self._matrix[0], :, : self._matrix[2]].reshape(self.shape)
 
     def keep(self, mask: Tensor) -> None:
         """Replaces the mask, bool [groups], and forgets the scores."""

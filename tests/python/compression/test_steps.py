@@ -378,6 +378,7 @@ def test_needs_data() -> None:
         (Prune, {"pattern": "2:4", "scope": "global"}, "use scope 'layer'"),
         (Prune, {"scope": "network"}, "one of layer, global, sensitivity"),
         (Distill, {"bits": 4, "average_bits": 2.0}, "one of bits, entries and average_bits"),
+        (Distill, {"overrides": {"a": {"pattern": "1x4"}}}, "the same for all layers"),
         (Distill, {"average_bits": 0.01}, r"0 or at least 0\.1"),
         (Distill, {"overrides": {"a": {"average_bits": 2.0}}}, "shared out among all layers"),
     ],

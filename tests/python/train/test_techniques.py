@@ -45,7 +45,7 @@ def test_the_cubic_schedule() -> None:
     assert cubic_sparsity(5, 5, 5, 0.0, 0.5) == 0.5
 
 
-@pytest.mark.parametrize("granularity", ["element", "channel", "block"])
+@pytest.mark.parametrize("granularity", ["element", "channel", "1x4", "4x1"])
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("importance", ["magnitude", "gradient", "taylor"])
 def test_pruning_reaches_its_sparsity_and_retrains(importance: str, scope: str, granularity: str) -> None:
@@ -60,8 +60,11 @@ def test_pruning_reaches_its_sparsity_and_retrains(importance: str, scope: str, 
     weights = result.graph.tensors[result.graph.nodes[0].inputs[1]].data
     if granularity == "channel":
         assert sorted(set((weights == 0).mean(axis=1))) == [0, 1]
-    if granularity == "block":
+    if granularity == "1x4":
         assert set((weights == 0).reshape(-1, 4).mean(axis=1)) == {0, 1}
+    if granularity == "4x1":
+        whole = weights[: len(weights) // 4 * 4].reshape(-1, 4, weights.shape[1])
+        assert set((whole == 0).mean(axis=1).ravel()) == {0, 1}
     assert result.graph.tensors[result.graph.nodes[1].inputs[1]].data.all()
 
 

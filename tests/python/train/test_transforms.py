@@ -83,10 +83,12 @@ def test_the_learned_step_has_the_gradient_of_lsq() -> None:
     out = transform(w)
     sent = torch.randn_like(out)
     out.backward(sent)
-    s = transform.log_scale.detach().exp()
-    v, top = w.detach() / s, 3
+    exact = transform.log_scale.detach().exp()
+    s, top = transform.grid(w).scale.detach(), 3
+    assert torch.equal(s, exact.half().float())  # 11 bits; the gradient goes straight through
+    v = w.detach() / s
     slope = torch.where(v.abs() < top + 0.5, torch.round(v) - v, torch.sign(v) * top)
-    wanted = (sent * slope).sum(dim=1, keepdim=True) / np.sqrt(16 * top) * s  # the last: of the logarithm
+    wanted = (sent * slope).sum(dim=1, keepdim=True) / np.sqrt(16 * top) * exact  # the last: of the logarithm
     torch.testing.assert_close(transform.log_scale.grad, wanted, rtol=1e-4, atol=1e-6)
 
 
@@ -155,7 +157,10 @@ def test_a_moving_average_follows_the_extremes() -> None:
 # --- masks ---
 
 
-@pytest.mark.parametrize(("granularity", "groups"), [("element", 2 * 3 * 6), ("channel", 2), ("block", 2 * 3 * 2)])
+@pytest.mark.parametrize(
+    ("granularity", "groups"),
+    [("element", 2 * 3 * 6), ("channel", 2), ("1x4", 2 * 3 * 2), ("4x1", 3 * 6), ("2x4", 3 * 2)],
+)
 def test_masks_are_exactly_zero_and_stop_gradients(granularity: str, groups: int) -> None:
     w = weights(2, 3, 6)
     transform = Prune((2, 3, 6), granularity)
@@ -170,8 +175,11 @@ def test_masks_are_exactly_zero_and_stop_gradients(granularity: str, groups: int
     assert torch.equal(w.grad, alive.float())
     assert transform.sparsity == pytest.approx(1 - alive.float().mean().item())
     first = alive.reshape(2, -1)
-    if granularity == "block":  # the second block of a row of 6: its last two
+    if granularity == "1x4":  # the second block of a row of 6: its last two
         assert first[0].nonzero().ravel().tolist() == [4, 5]
+    if granularity == "4x1":  # both rows, in one place
+        assert first.sum(dim=1).tolist() == [1, 1]
+        assert first[0].nonzero().ravel().tolist() == first[1].nonzero().ravel().tolist() == [1]
     if granularity == "channel":
         assert first.tolist() == [[False] * 18, [True] * 18]
     assert not np.signbit(out.detach().numpy()[~alive.numpy()]).any()  # one kind of zero, for equal bytes

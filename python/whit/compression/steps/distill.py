@@ -30,6 +30,7 @@ class Distill(Step):
         sparsity: if not 0, weights are pruned gradually to this share of zeros.
         importance: what is pruned first: "magnitude", "gradient" or "taylor".
         scope: of the sparsity: each "layer", or "global".
+        pattern: what is pruned as one: "element", "channel", or "1x4", "4x1", "8x1": blocks of output x input channels.
         entries: if not 0, weights share so many values of a palette, which are trained.
         bits: if not 0, weights are rounded to so many bits, with straight-through gradients.
         granularity: what shares a scale when they are.
@@ -45,6 +46,7 @@ class Distill(Step):
     sparsity: float = number(0, low=0, high=0.999)
     importance: str = choice("magnitude", "gradient", "taylor")
     scope: str = choice("layer", "global")
+    pattern: str = choice("element", "channel", "1x4", "4x1", "8x1")
     entries: int = count(0, high=256)
     bits: int = count(0, high=8)
     granularity: str = choice("channel", "tensor")
@@ -62,6 +64,8 @@ class Distill(Step):
             raise RecipeError("distill rounds in one way: give one of bits, entries and average_bits")
         if any("average_bits" in values for values in self.overrides.values()):
             raise RecipeError("distill.average_bits is shared out among all layers: not for some of them (overrides)")
+        if any("pattern" in values for values in self.overrides.values()):
+            raise RecipeError("distill.pattern is the same for all layers: not for some of them (overrides)")
 
     def apply(self, state: State) -> None:
         from whit import train
@@ -93,10 +97,18 @@ class Distill(Step):
         sparsity = {name: settings.sparsity for name, (settings, _) in layers.items() if settings.sparsity}
         if self.scope == "global" and self.sparsity:
             found.append(
-                train.Pruning(tuple(layers), sparsity=self.sparsity, importance=self.importance, scope="global")
+                train.Pruning(
+                    tuple(layers),
+                    sparsity=self.sparsity,
+                    importance=self.importance,
+                    scope="global",
+                    granularity=self.pattern,
+                )
             )
         elif sparsity:
-            found.append(train.Pruning(tuple(sparsity), sparsity=sparsity, importance=self.importance))
+            found.append(
+                train.Pruning(tuple(sparsity), sparsity=sparsity, importance=self.importance, granularity=self.pattern)
+            )
         elif kept:
             zeros = {name: float((layers[name][1] == 0).mean()) for name in kept}
             found.append(train.Pruning(kept, sparsity=zeros, end=0.0))
