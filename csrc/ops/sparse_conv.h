@@ -78,10 +78,11 @@ class SparseConv final : public ConvBody, private RowKernel {
  private:
   static constexpr isize kElementBytes = static_cast<isize>(sizeof(Element));
   static constexpr isize kLineBudget = 48 << 10;  // bytes of lines of a band: they are in L2 beside weights
+  static constexpr isize kTilePixels = 256;       // of a band, whose accumulators are in memory at once
 
   /// Whether offsets fit in s32, and a band of one row in memory. What does not is no sensible network.
   static bool is_small(const ConvGeometry& g) {
-    constexpr s64 kMost = 1 << 26, kMostTaps = 1 << 10;
+    constexpr s64 kMost = 1 << 22, kMostTaps = 1 << 10;
     s64 pixels = 0, bytes = 0;
     const s64 down = (s64{g.kernel_h} - 1) * g.dilation_h + 1, right = (s64{g.kernel_w} - 1) * g.dilation_w + 1;
     return checked_mul(s64{g.in_pixels()}, s64{g.in_channels}, &pixels) && pixels <= std::numeric_limits<s32>::max() &&
@@ -119,6 +120,7 @@ class SparseConv final : public ConvBody, private RowKernel {
 
   void plan_band() {
     const isize step = Sparse::pixel_step(*kernel_), n = g_.out_channels;
+    pixel_bytes_ = Sparse::line_bytes(*kernel_, step) / step;
     tile_ = pixel_tile(*kernel_);
     chunk_ = std::min(n, row_step(*kernel_));
     isize pixels = tile_, lines = tile_;  // of acc, of a line
@@ -137,7 +139,9 @@ class SparseConv final : public ConvBody, private RowKernel {
           const isize number = down % g_.stride_h * planes_w_ + right % g_.stride_w;
           offsets_.push_back(static_cast<s32>(number * plane + down / g_.stride_h * row_ + right / g_.stride_w));
         }
-      pixels = band_ * row_;
+      tile_rows_ = std::clamp<isize>(kTilePixels / row_, 1, band_);
+      tile_columns_ = tile_rows_ > 1 ? g_.out_w : std::min(g_.out_w, kTilePixels);
+      pixels = (tile_rows_ - 1) * row_ + tile_columns_;
       lines = planes_h_ * planes_w_ * plane;
     }
     acc_stride_ = round_up(round_up(pixels, step), isize{kAlignment / sizeof(Accumulator)});
@@ -191,13 +195,19 @@ class SparseConv final : public ConvBody, private RowKernel {
     Sparse::lines_from_rows(*kernel_, {reinterpret_cast<const Element*>(in), 0, index, pad_.data()}, 0, lines_,
                             g.in_channels, lines, line_stride_);
     const auto epilogue = epilogue_.at(residual, g.out_channels);
-    const isize pixels = (rows - 1) * row_ + g.out_w;
-    multiply(lines, offsets_.data(), pixels, 0, g.out_channels, scratch,
-             [&](const Accumulator* acc, isize begin, isize end) {
-               for (isize i = 0; i < rows; ++i)
-                 Sparse::store(*kernel_, acc + i * row_, acc_stride_, begin, end, g.out_w, epilogue, out, g.out_stride,
-                               (y + i) * g.out_w);
-             });
+    for (isize i = 0; i < rows; i += tile_rows_) {
+      const isize tile_rows = std::min(tile_rows_, rows - i);
+      for (isize j = 0; j < g.out_w; j += tile_columns_) {
+        const isize columns = std::min(tile_columns_, g.out_w - j), pixels = (tile_rows - 1) * row_ + columns;
+        const std::byte* from = lines + (i * row_ + j) * pixel_bytes_;
+        const auto store = [&](const Accumulator* acc, isize begin, isize end) {
+          for (isize r = 0; r < tile_rows; ++r)
+            Sparse::store(*kernel_, acc + r * row_, acc_stride_, begin, end, columns, epilogue, out, g.out_stride,
+                          (y + i + r) * g.out_w + j);
+        };
+        multiply(from, offsets_.data(), pixels, 0, g.out_channels, scratch, store);
+      }
+    }
   }
 
   /// index[p]: where pixel p of the lines of the band from output row y on begins in the image; -1 in the padding.
@@ -236,10 +246,12 @@ class SparseConv final : public ConvBody, private RowKernel {
   const typename Sparse::Kernel* kernel_;
   const std::byte* packed_ = nullptr;
   std::size_t packed_bytes_ = 0;
-  std::vector<Element> pad_;  // [in_channels]
-  isize tile_ = 0;            // pixels that are taken at once where there is one tap
-  isize chunk_ = 0;           // rows of weights whose accumulators are in memory together
-  isize band_ = 0;            // output rows that are taken at once where there are several taps
+  std::vector<Element> pad_;                // [in_channels]
+  isize tile_ = 0;                          // pixels that are taken at once where there is one tap
+  isize chunk_ = 0;                         // rows of weights whose accumulators are in memory together
+  isize pixel_bytes_ = 0;                   // of a line
+  isize tile_rows_ = 1, tile_columns_ = 0;  // of a band, whose accumulators are in memory together
+  isize band_ = 0;                          // output rows that are taken at once where there are several taps
   isize planes_h_ = 1, planes_w_ = 1, more_ = 0, row_ = 0, lines_ = 0;
   std::vector<s32> offsets_;  // [taps] pixels of the lines
   isize line_stride_ = 0, acc_stride_ = 0, acc_bytes_ = 0, index_bytes_ = 0, scratch_per_thread_ = 0;
