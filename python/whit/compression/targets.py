@@ -72,10 +72,11 @@ def _by_dtype(s8: Mapping[str, float], f32: Mapping[str, float]) -> dict[tuple[s
 #: s8 on ARM, many pixels: counted by `python -m bench.arm.spmm` (90 % zeros, n = k = 256 and 1024, 196 pixels), shared
 #: out between what grows with the products and what with the pixels, the epilogue included. With dot products there is
 #: no kernel for single elements: each takes a block of four.
-#: All others are estimates from what inner loops must issue. Many pixels: a vector of them is loaded for every entry,
-#: so loops reach 40 to 50 % of what dense ones do. One pixel: single elements gather, blocks of output channels do not.
-#: Layout: transposes of 16 x 16 bytes or 4 x 4 words in registers. One pixel, dense: bench/results/kernels.json,
-#: 1x1000x1280 (x86); ARM: what many pixels take and the loads that these share.
+#: x86, many pixels: fitted to `kernel_bench --filter spmm` (90 % zeros) at the clock of its peaks, as in
+#: csrc/ops/sparse_product.cc; one pixel of f32, single elements: the same program.
+#: All others are estimates from what inner loops must issue. One pixel: single elements gather, blocks of output
+#: channels do not. Layout: transposes of 16 x 16 bytes or 4 x 4 words in registers. One pixel, dense:
+#: bench/results/kernels.json, 1x1000x1280 (x86); ARM: what many pixels take and the loads that these share.
 _SPARSE: dict[str, Sparse] = {
     "cortex-a53": Sparse(
         16,
@@ -116,26 +117,26 @@ _SPARSE: dict[str, Sparse] = {
     "x86-avx2": Sparse(
         16,
         _by_dtype(
-            s8={"element": 0.125, "1x4": 0.110, "4x1": 0.110, "8x1": 0.110},
-            f32={"element": 0.150, "1x4": 0.150, "4x1": 0.125, "8x1": 0.125},
+            s8={"element": 0.115, "1x4": 0.072, "4x1": 0.086, "8x1": 0.086},
+            f32={"element": 0.110, "1x4": 0.110, "4x1": 0.093, "8x1": 0.093},
         ),
         _by_dtype(
             s8={"dense": 0.062, "element": 1.0, "1x4": 0.30, "4x1": 0.20, "8x1": 0.15},
-            f32={"dense": 0.41, "element": 1.0, "1x4": 0.70, "4x1": 0.60, "8x1": 0.55},
+            f32={"dense": 0.41, "element": 0.70, "1x4": 0.70, "4x1": 0.60, "8x1": 0.55},
         ),
-        {"s8": 0.10, "f32": 0.35},
+        {"s8": 0.17, "f32": 0.35},
     ),
     "x86-avx512vnni": Sparse(
         16,
         _by_dtype(
-            s8={"element": 0.085, "1x4": 0.020, "4x1": 0.080, "8x1": 0.080},
-            f32={"element": 0.075, "1x4": 0.075, "4x1": 0.065, "8x1": 0.065},
+            s8={"element": 0.085, "1x4": 0.022, "4x1": 0.080, "8x1": 0.080},
+            f32={"element": 0.075, "1x4": 0.075, "4x1": 0.064, "8x1": 0.064},
         ),
         _by_dtype(
             s8={"dense": 0.024, "element": 1.0, "1x4": 0.25, "4x1": 0.15, "8x1": 0.10},
-            f32={"dense": 0.44, "element": 1.0, "1x4": 0.70, "4x1": 0.60, "8x1": 0.55},
+            f32={"dense": 0.44, "element": 0.70, "1x4": 0.70, "4x1": 0.60, "8x1": 0.55},
         ),
-        {"s8": 0.05, "f32": 0.20},
+        {"s8": 0.21, "f32": 0.20},
     ),
 }
 
