@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,28 @@ DENSE = {
 }
 
 
+CORES = ("cortex-a53", "cortex-a72", "cortex-a76")
+HEADER = "| core | zeros | n = k, pixels | dense | sparse | times less | unit |\n|---|---|---|--:|--:|--:|---|"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a dense and a sparse product cost."""
+
+    core: str
+    zeros: str
+    size: int
+    pixels: int
+    dense: float
+    sparse: float
+    unit: str
+
+    def __str__(self) -> str:
+        cells = [self.core, self.zeros, f"{self.size}, {self.pixels}", f"{self.dense / 1e3:.0f}"]
+        cells += [f"{self.sparse / 1e3:.0f}", f"{self.dense / self.sparse:.2f}", f"k {self.unit}"]
+        return f"| {' | '.join(cells)} |"
+
+
 class Bench:
     """Runs products under the counting emulator."""
 
@@ -60,6 +83,19 @@ class Bench:
         return costs.measure(traces.joined(traces.read(trace)), cpu, self.work)
 
 
+def rows(build: Path, work: Path, sizes: Sequence[int], pixels: Sequence[int], cpus: Sequence[str]) -> Iterator[Row]:
+    """A row for each core, pattern, size and number of pixels."""
+    bench = Bench(build, work)
+    for cpu in (CPUS[name] for name in cpus):
+        for case in CASES:
+            for size in sizes if cpu.name in case.kernels else []:
+                for count in pixels:
+                    dense = bench.cost(cpu, f"gemm_s8s8s32_{DENSE[cpu.name]}", case, size, count).cost
+                    sparse = bench.cost(cpu, f"spmm_s8s8s32_{case.kernels[cpu.name]}", case, size, count).cost
+                    unit = "cycles" if cpu.cost == CYCLES else "issue slots"
+                    yield Row(cpu.name, case.name, size, count, dense, sparse, unit)
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description="Costs of sparse products of s8 on ARM, 90 % zeros.")
@@ -67,20 +103,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--pixels", type=int, nargs="+", default=[196])
-    parser.add_argument("--cpus", nargs="+", choices=DENSE, default=["cortex-a53", "cortex-a72", "cortex-a76"])
+    parser.add_argument("--cpus", nargs="+", choices=DENSE, default=list(CORES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(options.build, options.work or Path(folder))
-        print("| core | zeros | n = k, pixels | dense | sparse | times less | unit |\n|---|---|---|--:|--:|--:|---|")
-        for cpu in (CPUS[name] for name in options.cpus):
-            unit = "k cycles" if cpu.cost == CYCLES else "k issue slots"
-            for case in CASES:
-                for size in options.sizes if cpu.name in case.kernels else []:
-                    for pixels in options.pixels:
-                        dense = bench.cost(cpu, f"gemm_s8s8s32_{DENSE[cpu.name]}", case, size, pixels).cost
-                        sparse = bench.cost(cpu, f"spmm_s8s8s32_{case.kernels[cpu.name]}", case, size, pixels).cost
-                        row = f"| {cpu.name} | {case.name} | {size}, {pixels} | {dense / 1e3:.0f} | {sparse / 1e3:.0f} "
-                        print(f"{row}| {dense / sparse:.2f} | {unit} |", flush=True)
+        print(HEADER)
+        work = options.work or Path(folder)
+        for row in rows(options.build, work, options.sizes, options.pixels, options.cpus):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":
