@@ -26,20 +26,11 @@ WHIT_INLINE void add_entry(float32x4_t (&acc)[R][V], const float32x4_t (&x)[V], 
   }
 }
 
-WHIT_INLINE float32x4_t gather(const f32* x, const u16* at) {
-  float32x4_t lanes = vld1q_dup_f32(x + at[0]);
-  lanes = vld1q_lane_f32(x + at[1], lanes, 1);
-  lanes = vld1q_lane_f32(x + at[2], lanes, 2);
-  return vld1q_lane_f32(x + at[3], lanes, 3);
-}
-
-WHIT_INLINE float32x4_t where(float32x4_t w, float32x4_t x) {
-  return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x), vceqq_f32(w, vdupq_n_f32(0))));
-}
-
 }  // namespace
 }  // namespace whit::spmm_f32
 
+#include "kernels/spmm_f32/neon_column.h"
+// after these
 #include "kernels/spmm_f32/rows.inc"
 
 namespace whit::spmm_f32 {

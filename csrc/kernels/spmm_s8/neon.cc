@@ -131,6 +131,22 @@ WHIT_INLINE int8x16_t upper_of(int8x16_t a, int8x16_t b) {
   return c;
 }
 
+template <int kBytes>
+WHIT_INLINE void exchange(int8x16_t& a, int8x16_t& b) {
+  const int8x16_t first = a;
+  if constexpr (kBytes == 1) {
+    a = vtrn1q_s8(first, b), b = vtrn2q_s8(first, b);
+  } else if constexpr (kBytes == 2) {
+    const int16x8_t c = vreinterpretq_s16_s8(first), d = vreinterpretq_s16_s8(b);
+    a = vreinterpretq_s8_s16(vtrn1q_s16(c, d)), b = vreinterpretq_s8_s16(vtrn2q_s16(c, d));
+  } else if constexpr (kBytes == 4) {
+    const int32x4_t c = vreinterpretq_s32_s8(first), d = vreinterpretq_s32_s8(b);
+    a = vreinterpretq_s8_s32(vtrn1q_s32(c, d)), b = vreinterpretq_s8_s32(vtrn2q_s32(c, d));
+  } else {
+    a = lower_of(first, b), b = upper_of(first, b);
+  }
+}
+
 /// 4 x 4.
 WHIT_INLINE void transpose(Int (&v)[4]) {
   const int8x16_t a = vreinterpretq_s8_s32(vtrn1q_s32(v[0], v[1])), b = vreinterpretq_s8_s32(vtrn2q_s32(v[0], v[1]));
@@ -142,62 +158,12 @@ WHIT_INLINE void transpose(Int (&v)[4]) {
 }  // namespace
 }  // namespace whit::spmm_s8
 
-#include "kernels/spmm_s8/lines.h"
 #include "kernels/spmm_s8/neon_rows.h"
+#include "kernels/spmm_s8/neon_tile.h"
 #include "kernels/spmm_s8/store.h"
 
 namespace whit::spmm_s8 {
 namespace {
-
-/// By TRN, which takes the A72 a third of the time of ZIP.
-struct Tile {
-  using Bytes = int8x16_t;
-
-  WHIT_INLINE static Bytes load(const s8* p) { return vld1q_s8(p); }
-  WHIT_INLINE static Bytes load_first(const s8* p, isize count) {
-    const u64 low = load_first_u64(p, count < 8 ? count : 8), high = count > 8 ? load_first_u64(p + 8, count - 8) : 0;
-    return vcombine_s8(vcreate_s8(low), vcreate_s8(high));
-  }
-  WHIT_INLINE static void store(s8* p, Bytes v, u8) { vst1q_s8(p, v); }
-  WHIT_INLINE static void store_s16(s8*, Bytes) {}  // no kernel wants it
-
-  template <int kChannels>
-  WHIT_INLINE static void transpose(Bytes (&v)[16]) {
-    constexpr int kSide = 16 / kChannels;
-    WHIT_UNROLL for (int part = 0; part < 16; part += kSide) {
-      swap<kChannels, 1, kSide>(v, part);
-      swap<2 * kChannels, 2, kSide>(v, part);
-      if constexpr (kSide > 4) swap<4 * kChannels, 4, kSide>(v, part);
-      if constexpr (kSide > 8) swap<8 * kChannels, 8, kSide>(v, part);
-    }
-    Bytes lines[16];
-    WHIT_UNROLL for (int i = 0; i < 16; ++i) lines[i % kSide * kChannels + i / kSide] = v[i];
-    WHIT_UNROLL for (int i = 0; i < 16; ++i) v[i] = lines[i];
-  }
-
- private:
-  /// Elements of kBytes that are off the diagonal of 2 x 2 of them, of rows kRows apart.
-  template <int kBytes, int kRows, int kSide>
-  WHIT_INLINE static void swap(Bytes (&v)[16], int part) {
-    WHIT_UNROLL for (int i = 0; i < kSide; ++i) {
-      if (i & kRows) continue;
-      const Bytes a = v[part + i], b = v[part + i + kRows];
-      if constexpr (kBytes == 1) {
-        v[part + i] = vtrn1q_s8(a, b), v[part + i + kRows] = vtrn2q_s8(a, b);
-      } else if constexpr (kBytes == 2) {
-        const int16x8_t c = vreinterpretq_s16_s8(a), d = vreinterpretq_s16_s8(b);
-        v[part + i] = vreinterpretq_s8_s16(vtrn1q_s16(c, d));
-        v[part + i + kRows] = vreinterpretq_s8_s16(vtrn2q_s16(c, d));
-      } else if constexpr (kBytes == 4) {
-        const int32x4_t c = vreinterpretq_s32_s8(a), d = vreinterpretq_s32_s8(b);
-        v[part + i] = vreinterpretq_s8_s32(vtrn1q_s32(c, d));
-        v[part + i + kRows] = vreinterpretq_s8_s32(vtrn2q_s32(c, d));
-      } else {
-        v[part + i] = lower_of(a, b), v[part + i + kRows] = upper_of(a, b);
-      }
-    }
-  }
-};
 
 constexpr isize kColumns = 16;
 

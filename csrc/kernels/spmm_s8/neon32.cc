@@ -58,6 +58,23 @@ WHIT_INLINE void multiply_add_neighbours(Int& s0, Int& s1, Int& s2, Int& s3, con
   multiply_add_neighbours<kOffset + 16>(s2, s3, a, b, w0, w1);
 }
 
+template <int kBytes>
+WHIT_INLINE void exchange(int8x16_t& a, int8x16_t& b) {
+  if constexpr (kBytes == 1) {
+    const int8x16x2_t both = vtrnq_s8(a, b);
+    a = both.val[0], b = both.val[1];
+  } else if constexpr (kBytes == 2) {
+    const int16x8x2_t both = vtrnq_s16(vreinterpretq_s16_s8(a), vreinterpretq_s16_s8(b));
+    a = vreinterpretq_s8_s16(both.val[0]), b = vreinterpretq_s8_s16(both.val[1]);
+  } else if constexpr (kBytes == 4) {
+    const int32x4x2_t both = vtrnq_s32(vreinterpretq_s32_s8(a), vreinterpretq_s32_s8(b));
+    a = vreinterpretq_s8_s32(both.val[0]), b = vreinterpretq_s8_s32(both.val[1]);
+  } else {
+    const int8x16_t low = vcombine_s8(vget_low_s8(a), vget_low_s8(b));
+    b = vcombine_s8(vget_high_s8(a), vget_high_s8(b)), a = low;
+  }
+}
+
 /// 4 x 4.
 WHIT_INLINE void transpose(Int (&v)[4]) {
   const int32x4x2_t a = vtrnq_s32(v[0], v[1]), b = vtrnq_s32(v[2], v[3]);
@@ -70,63 +87,11 @@ WHIT_INLINE void transpose(Int (&v)[4]) {
 }  // namespace
 }  // namespace whit::spmm_s8
 
-#include "kernels/spmm_s8/lines.h"
 #include "kernels/spmm_s8/neon_rows.h"
+#include "kernels/spmm_s8/neon_tile.h"
 #include "kernels/spmm_s8/store.h"
 
 namespace whit::spmm_s8 {
-namespace {
-
-struct Tile {
-  using Bytes = int8x16_t;
-
-  WHIT_INLINE static Bytes load(const s8* p) { return vld1q_s8(p); }
-  WHIT_INLINE static Bytes load_first(const s8* p, isize count) {
-    const u64 low = load_first_u64(p, count < 8 ? count : 8), high = count > 8 ? load_first_u64(p + 8, count - 8) : 0;
-    return vcombine_s8(vcreate_s8(low), vcreate_s8(high));
-  }
-  WHIT_INLINE static void store(s8* p, Bytes v, u8) { vst1q_s8(p, v); }
-  WHIT_INLINE static void store_s16(s8*, Bytes) {}  // no kernel wants it
-
-  template <int kChannels>
-  WHIT_INLINE static void transpose(Bytes (&v)[16]) {
-    constexpr int kSide = 16 / kChannels;
-    WHIT_UNROLL for (int part = 0; part < 16; part += kSide) {
-      swap<kChannels, 1, kSide>(v, part);
-      swap<2 * kChannels, 2, kSide>(v, part);
-      if constexpr (kSide > 4) swap<4 * kChannels, 4, kSide>(v, part);
-      if constexpr (kSide > 8) swap<8 * kChannels, 8, kSide>(v, part);
-    }
-    Bytes lines[16];
-    WHIT_UNROLL for (int i = 0; i < 16; ++i) lines[i % kSide * kChannels + i / kSide] = v[i];
-    WHIT_UNROLL for (int i = 0; i < 16; ++i) v[i] = lines[i];
-  }
-
- private:
-  /// Elements of kBytes that are off the diagonal of 2 x 2 of them, of rows kRows apart.
-  template <int kBytes, int kRows, int kSide>
-  WHIT_INLINE static void swap(Bytes (&v)[16], int part) {
-    WHIT_UNROLL for (int i = 0; i < kSide; ++i) {
-      if (i & kRows) continue;
-      Bytes &a = v[part + i], &b = v[part + i + kRows];
-      if constexpr (kBytes == 1) {
-        const int8x16x2_t both = vtrnq_s8(a, b);
-        a = both.val[0], b = both.val[1];
-      } else if constexpr (kBytes == 2) {
-        const int16x8x2_t both = vtrnq_s16(vreinterpretq_s16_s8(a), vreinterpretq_s16_s8(b));
-        a = vreinterpretq_s8_s16(both.val[0]), b = vreinterpretq_s8_s16(both.val[1]);
-      } else if constexpr (kBytes == 4) {
-        const int32x4x2_t both = vtrnq_s32(vreinterpretq_s32_s8(a), vreinterpretq_s32_s8(b));
-        a = vreinterpretq_s8_s32(both.val[0]), b = vreinterpretq_s8_s32(both.val[1]);
-      } else {
-        const Bytes low = vcombine_s8(vget_low_s8(a), vget_low_s8(b));
-        b = vcombine_s8(vget_high_s8(a), vget_high_s8(b)), a = low;
-      }
-    }
-  }
-};
-
-}  // namespace
 
 void spmm_s8s8s32_1x4_neon32(const Args& args, isize n_begin, isize n_end, isize pixels) {
   walk<Fours>(args, n_begin, n_end, pixels);
