@@ -27,6 +27,7 @@ ROWS = (
     "mobilenet_v2",
     "resnet20",
     "efficientnet_sparse",
+    "efficientnet_int4",
     "pruned_models",
 )
 RESULTS = machine.ROOT / "bench" / "results" / "compression.json"

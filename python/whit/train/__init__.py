@@ -20,8 +20,15 @@ from whit.train.mirror import TorchGraph
 from whit.train.modules import from_torch
 from whit.train.options import Options
 from whit.train.regularizers import l1, rate
-from whit.train.techniques import ActivationQuantization, Clustering, EntropyQuantization, Pruning, WeightQuantization
-from whit.train.transforms import FakeQuantize, Palette, Prune
+from whit.train.techniques import (
+    ActivationQuantization,
+    Clustering,
+    EntropyQuantization,
+    Pruning,
+    SignQuantization,
+    WeightQuantization,
+)
+from whit.train.transforms import FakeQuantize, Palette, Prune, Signs
 
 __all__ = [
     "ActivationQuantization",
@@ -32,6 +39,8 @@ __all__ = [
     "Palette",
     "Prune",
     "Pruning",
+    "SignQuantization",
+    "Signs",
     "TorchGraph",
     "TrainResult",
     "WeightQuantization",

@@ -24,7 +24,7 @@ from whit.train.options import Options
 from whit.train.samples import Samples, read_labels, read_samples
 from whit.train.techniques import Technique
 from whit.train.trainer import Augment, Regularizer, Trainer, run_batch
-from whit.train.transforms import FakeQuantize
+from whit.train.transforms import FakeQuantize, Signs
 
 __all__ = ["TrainResult", "distill", "fine_tune", "predict"]
 
@@ -339,7 +339,7 @@ def _result(mirror: TorchGraph, losses: Sequence[float]) -> TrainResult:
     codes: dict[str, LinearCodes] = {}
     for name in mirror.weights:
         for transform in mirror.transforms(name):
-            if isinstance(transform, FakeQuantize):
+            if isinstance(transform, (FakeQuantize, Signs)):
                 with torch.no_grad():
                     codes[name] = transform.codes(mirror.value_before(name, transform))
     ranges = {

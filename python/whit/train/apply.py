@@ -18,10 +18,11 @@ from whit.train.techniques import (
     Clustering,
     EntropyQuantization,
     Pruning,
+    SignQuantization,
     Technique,
     WeightQuantization,
 )
-from whit.train.transforms import FakeQuantize, Palette, Prune, Transform
+from whit.train.transforms import FakeQuantize, Palette, Prune, Signs, Transform
 
 __all__ = ["Work", "attach"]
 
@@ -57,7 +58,7 @@ def attach(mirror: TorchGraph, techniques: Sequence[Technique], total: int, cali
     Raises:
         InvalidArgumentError: settings that do not fit each other or the graph.
     """
-    order = (Pruning, Clustering, WeightQuantization, EntropyQuantization, ActivationQuantization)
+    order = (Pruning, Clustering, WeightQuantization, SignQuantization, EntropyQuantization, ActivationQuantization)
     for technique in techniques:
         if not isinstance(technique, order):
             raise InvalidArgumentError(f"{technique!r} is no technique; give {', '.join(k.__name__ for k in order)}")
@@ -72,6 +73,13 @@ def attach(mirror: TorchGraph, techniques: Sequence[Technique], total: int, cali
             works.append(_TransformWork(mirror, made, round(technique.begin * total)))
         elif isinstance(technique, WeightQuantization):
             works.append(_TransformWork(mirror, _quantizers(mirror, technique, layers), round(technique.begin * total)))
+        elif isinstance(technique, SignQuantization):
+            kinds = technique.choose(layers, "kind", technique.kind)
+            signs = {
+                name: Signs(_shape(mirror, name), each, granularity=technique.granularity)
+                for name, each in kinds.items()
+            }
+            works.append(_TransformWork(mirror, signs, round(technique.begin * total)))
         elif isinstance(technique, EntropyQuantization):
             works.append(_EntropyWork(mirror, technique, layers, total, calibrate))
         else:

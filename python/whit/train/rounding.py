@@ -18,7 +18,17 @@ import torch
 from whit.ir import LinearCodes
 from whit.train.tensor import Tensor
 
-__all__ = ["MIN_SCALE", "Blocks", "Grid", "code_range", "grid_of", "least_squares", "round_to_grid", "short_scale"]
+__all__ = [
+    "MIN_SCALE",
+    "Blocks",
+    "Grid",
+    "code_range",
+    "grid_of",
+    "least_squares",
+    "round_to_grid",
+    "short_scale",
+    "straight_through",
+]
 
 #: Steps below this are not told apart from none (compression/ranges.py).
 MIN_SCALE = 2.0**-40
@@ -64,23 +74,28 @@ def round_to_grid(x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: 
     return result
 
 
-class _ShortScale(torch.autograd.Function):
-    """Rounds to 11 significant bits, straight through."""
+class _StraightThrough(torch.autograd.Function):
+    """x, and what it becomes: gradients pass as if it stayed."""
 
     @staticmethod
-    def forward(ctx: Any, scale: Tensor) -> Tensor:  # noqa: ARG004
-        mantissa, exponent = torch.frexp(scale)
-        return torch.ldexp(torch.round(mantissa * 2048) / 2048, exponent)
+    def forward(ctx: Any, x: Tensor, becomes: Tensor) -> Tensor:  # noqa: ARG004
+        return becomes.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
-        return grad
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
+        return grad, None
+
+
+def straight_through(x: Tensor, becomes: Tensor) -> Tensor:
+    """`becomes`, with the gradient of x."""
+    result: Tensor = _StraightThrough.apply(x, becomes.detach())
+    return result
 
 
 def short_scale(scale: Tensor) -> Tensor:
-    """Scales that f16 holds, where they are not next to 0: rounded to 11 bits."""
-    result: Tensor = _ShortScale.apply(scale)
-    return result
+    """Scales that f16 holds, where they are not next to 0: rounded to 11 bits, with gradients straight through."""
+    mantissa, exponent = torch.frexp(scale.detach())
+    return straight_through(scale, torch.ldexp(torch.round(mantissa * 2048) / 2048, exponent))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ __all__ = [
     "Clustering",
     "EntropyQuantization",
     "Pruning",
+    "SignQuantization",
     "Technique",
     "WeightQuantization",
 ]
@@ -147,6 +148,20 @@ class WeightQuantization(Technique):
     symmetric: bool = True
     granularity: str | int = "channel"
     scale: str = "minmax"
+
+
+@dataclass(frozen=True)
+class SignQuantization(Technique):
+    """Makes weights ternary or binary in training; see `Signs`.
+
+    Attributes:
+        kind: "ternary" or "binary", or one per layer.
+        granularity: "channel" or "tensor".
+    """
+
+    begin: float = 0.5
+    kind: str | Mapping[str, str] = "ternary"
+    granularity: str = "channel"
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,21 @@ from torch import nn
 
 from whit.errors import InvalidArgumentError
 from whit.ir import LinearCodes
-from whit.train.rounding import Blocks, Grid, code_range, grid_of, least_squares, round_to_grid, short_scale
+from whit.train.rounding import (
+    MIN_SCALE,
+    Blocks,
+    Grid,
+    code_range,
+    grid_of,
+    least_squares,
+    round_to_grid,
+    short_scale,
+    straight_through,
+)
 from whit.train.techniques import BLOCK
 from whit.train.tensor import Tensor
 
-__all__ = ["FakeQuantize", "Palette", "Prune", "Transform"]
+__all__ = ["FakeQuantize", "Palette", "Prune", "Signs", "Transform"]
 
 
 class Transform(nn.Module):
@@ -186,6 +196,51 @@ class FakeQuantize(Transform):
     def apply_to(self, w: Tensor) -> Tensor:
         grid, x = self.grid(w), self.blocks.split(w)
         return self.blocks.join(round_to_grid(x, grid.scale, grid.zero_point, grid.low, grid.high, exact=True))
+
+
+class Signs(Transform):
+    """Weights become signs times a scale, and small ones 0 if ternary; gradients pass straight through.
+
+    Scales come from the weights at every step. Binary: E|w| (Rastegari et al., "XNOR-Net", 2016). Ternary: what is not
+    above 0.7 E|w| becomes 0, and the scale is the mean magnitude of the rest (Li and Liu, "Ternary Weight Networks",
+    2016).
+
+    Args:
+        shape: of the weights, output channels first.
+        kind: "ternary" or "binary".
+        granularity: what shares a scale: "channel" or "tensor".
+    """
+
+    def __init__(self, shape: tuple[int, ...], kind: str = "ternary", *, granularity: str = "channel") -> None:
+        super().__init__()
+        if kind not in ("ternary", "binary"):
+            raise InvalidArgumentError(f"kind must be ternary or binary; got {kind!r}")
+        if granularity not in ("tensor", "channel"):
+            raise InvalidArgumentError(f"granularity must be tensor or channel; got {granularity!r}")
+        self.kind = kind
+        self.blocks = Blocks.of(tuple(shape), granularity)
+
+    def codes(self, w: Tensor) -> LinearCodes:
+        """The codes of weights as they come in."""
+        signs, scale = self._signs(w)
+        codes = self.blocks.join(signs).numpy().astype(np.int8)
+        return LinearCodes(codes, scale.numpy().ravel().copy(), np.zeros(len(scale), np.int32))
+
+    def apply_to(self, w: Tensor) -> Tensor:
+        signs, scale = self._signs(w)
+        return straight_through(w, self.blocks.join(signs * scale))
+
+    def _signs(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """-1, 0 and 1, and scales, f32 [B, L] and [B, 1]."""
+        x = self.blocks.split(w.detach())
+        magnitude = x.double().abs()
+        signs = torch.where(x < 0, -1.0, 1.0)
+        if self.kind == "ternary":
+            above = magnitude > 0.7 * magnitude.mean(dim=1, keepdim=True)
+            count = above.sum(dim=1, keepdim=True).clamp(min=1)
+            scale = (magnitude * above).sum(dim=1, keepdim=True) / count
+            return torch.where(above, signs, 0.0), scale.clamp(min=MIN_SCALE).float()
+        return signs, magnitude.mean(dim=1, keepdim=True).clamp(min=MIN_SCALE).float()
 
 
 class _Lookup(torch.autograd.Function):

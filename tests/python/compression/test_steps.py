@@ -265,6 +265,18 @@ def test_logarithmic_weights_are_powers_of_two(original: Graph) -> None:
             assert set(np.unique(np.abs(weights.astype(int)))) <= {0, 1, 2, 4, 8, 16, 32, 64}
 
 
+@pytest.mark.parametrize(("grid", "values"), [("ternary", {-1, 0, 1}), ("binary", {-1, 1})])
+@pytest.mark.parametrize("rounding", ["nearest", "compensated"])
+def test_signs(original: Graph, grid: str, values: set[int], rounding: str) -> None:
+    """Every layer's weights become signs of s8, whether integers compute or f32 does."""
+    for activations in ("s8", "f32"):
+        step = Quantize(activations=activations, grid=grid, range="mse", rounding=rounding)
+        found = [w for w in products(applied(original, step).graph).values() if w.dtype == np.int8]
+        assert found
+        for weights in found:
+            assert set(np.unique(weights).tolist()) == values
+
+
 def test_overrides_reach_single_layers(original: Graph) -> None:
     first = next(iter(products(original)))
     step = Quantize(activations="f32", bits=8, overrides={first: {"bits": 2}}, min_weight_elements=64)
@@ -362,6 +374,9 @@ def test_needs_data() -> None:
         (Quantize, {"symmetric": False}, "symmetric weights"),
         (Quantize, {"grid": "logarithmic"}, "8 bits of powers of two"),
         (Quantize, {"grid": "logarithmic", "bits": 4, "range": "kl"}, "range minmax or mse"),
+        (Quantize, {"grid": "ternary", "granularity": "tensor", "range": "percentile"}, "range minmax or mse"),
+        (Quantize, {"grid": "binary", "interval": 0.5}, "no interval"),
+        (Quantize, {"grid": "binary", "activations": "f32", "granularity": "group"}, "a binary grid"),
         (Quantize, {"activations": "f32", "granularity": "group", "range": "kl"}, "use 'mse'"),
         (Quantize, {"bits": 9}, "2..8"),
         (Quantize, {"rounding": "sequential"}, "set equalize = false"),
@@ -377,7 +392,8 @@ def test_needs_data() -> None:
         (Prune, {"pattern": "0:4"}, "keeps nothing"),
         (Prune, {"pattern": "2:4", "scope": "global"}, "use scope 'layer'"),
         (Prune, {"scope": "network"}, "one of layer, global, sensitivity"),
-        (Distill, {"bits": 4, "average_bits": 2.0}, "one of bits, entries and average_bits"),
+        (Distill, {"bits": 4, "average_bits": 2.0}, "one of bits, entries, signs and average_bits"),
+        (Distill, {"entries": 4, "signs": "binary"}, "one of bits, entries, signs and average_bits"),
         (Distill, {"overrides": {"a": {"pattern": "1x4"}}}, "the same for all layers"),
         (Distill, {"average_bits": 0.01}, r"0 or at least 0\.1"),
         (Distill, {"overrides": {"a": {"average_bits": 2.0}}}, "shared out among all layers"),

@@ -15,6 +15,7 @@ from whit.train import (
     Clustering,
     EntropyQuantization,
     Pruning,
+    SignQuantization,
     WeightQuantization,
     fine_tune,
     l1,
@@ -179,6 +180,20 @@ def test_rounding_in_training_beats_rounding_after() -> None:
     assert accuracy(aware.graph) > accuracy(rounded.graph) + 0.03
 
 
+@pytest.mark.parametrize("kind", ["ternary", "binary"])
+def test_signs_in_training_beat_signs_after(kind: str) -> None:
+    """One magnitude a channel; what is exported is what training saw, to the bit."""
+    x, y = tasks.points()
+    trained = fine_tune(tasks.mlp(), x, y, **OPTIONS).graph
+    after = fine_tune(trained, x, y, techniques=SignQuantization(kind=kind, begin=1.0), epochs=1, learning_rate=1e-9)
+    aware = fine_tune(trained, x, y, techniques=SignQuantization(kind=kind, begin=0.0), **OPTIONS)
+    assert accuracy(aware.graph) > accuracy(after.graph) + 0.03
+    assert len(aware.codes) == 2
+    for name, codes in aware.codes.items():
+        np.testing.assert_array_equal(codes.dequantize(), aware.graph.tensors[name].data, strict=True)
+        assert set(np.unique(codes.codes).tolist()) == ({-1, 0, 1} if kind == "ternary" else {-1, 1})
+
+
 def test_files_compute_what_training_saw() -> None:
     """Weights and activations rounded in training: the f32 file agrees to rounding, the s8 file in its answers."""
     x, y = tasks.pictures()
@@ -341,6 +356,8 @@ def test_settings_that_make_no_sense(make, message: str) -> None:
         (Pruning(sparsity={"gemm0": 0.5, "gemm7": 0.5}), "no layer matches 'gemm7'"),
         (WeightQuantization(bits=12), r"bits must be a whole number in 2\.\.8"),
         (WeightQuantization(bits={"gemm0": 4.5}), r"bits must be a whole number in 2\.\.8"),
+        (SignQuantization(kind="unary"), "kind must be ternary or binary"),
+        (SignQuantization(granularity="group"), "granularity must be tensor or channel"),
         (Clustering(entries=1), r"entries must be a whole number in 2\.\.256"),
         (ActivationQuantization(tensors={"nothing": "a"}), "'nothing' is not an f32 tensor"),
         ("prune", "is no technique"),

@@ -9,9 +9,10 @@ import torch
 import whit
 from whit.compression.ranges import activation_quantization
 from whit.compression.weights.linear import find_linear_grid
+from whit.compression.weights.signs import find_sign_grid
 from whit.train.activations import FakeQuantizeActivation
 from whit.train.rounding import least_squares
-from whit.train.transforms import FakeQuantize, Palette, Prune
+from whit.train.transforms import FakeQuantize, Palette, Prune, Signs
 
 RANDOM = np.random.default_rng(7)
 
@@ -50,6 +51,28 @@ def test_values_equal_those_of_compression(bits: int, symmetric: bool, granulari
     assert codes.group == wanted.group
     assert transform(w).detach().numpy().tobytes() == wanted.dequantize().tobytes()
     np.testing.assert_array_equal(codes.dequantize(), wanted.dequantize(), strict=True)
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel"])
+@pytest.mark.parametrize("kind", ["ternary", "binary"])
+def test_signs_equal_those_of_compression(kind: str, granularity: str) -> None:
+    """Codes to the bit; scales, whose sums are in another order, within the rounding to f32. Gradients pass."""
+    w = weights(5, 2, 9)
+    data = w.detach().numpy()
+    wanted = find_sign_grid(data, kind=kind, granularity=granularity, method="twn").encode(data)
+    transform = Signs((5, 2, 9), kind, granularity=granularity)
+    codes = transform.codes(w)
+    np.testing.assert_array_equal(codes.codes, wanted.codes, strict=True)
+    np.testing.assert_allclose(codes.scale, wanted.scale, rtol=2e-7)
+    values = transform(w)
+    assert values.detach().numpy().tobytes() == codes.dequantize().tobytes()
+    values.square().sum().backward()
+    np.testing.assert_array_equal(w.grad.numpy(), 2 * values.detach().numpy())
+
+
+def test_signs_of_zeros_are_finite() -> None:
+    for kind, wanted in (("ternary", 0.0), ("binary", 2.0**-40)):
+        assert Signs((2, 3), kind)(torch.zeros(2, 3)).tolist() == [[wanted] * 3] * 2
 
 
 def test_halves_round_to_even() -> None:

@@ -33,7 +33,8 @@ class Distill(Step):
         pattern: what is pruned as one: "element", "channel", or "1x4", "4x1", "8x1": blocks of output x input channels.
         entries: if not 0, weights share so many values of a palette, which are trained.
         bits: if not 0, weights are rounded to so many bits, with straight-through gradients.
-        granularity: what shares a scale when they are.
+        signs: weights become a sign and a scale ("binary"), and small ones 0 ("ternary").
+        granularity: what shares a scale when weights are rounded.
         average_bits: if not 0, weights are rounded to steps so wide that storage "archive" takes about so many bits a
             weight, all layers together (`whit.train.EntropyQuantization`).
         activations: what layers read is rounded to s8 as well while training; a quantize step takes these ranges over.
@@ -49,6 +50,7 @@ class Distill(Step):
     pattern: str = choice("element", "channel", "1x4", "4x1", "8x1")
     entries: int = count(0, high=256)
     bits: int = count(0, high=8)
+    signs: str = choice("none", "ternary", "binary")
     granularity: str = choice("channel", "tensor")
     average_bits: float = number(0, low=0, high=8)
     activations: bool = flag(False)
@@ -60,8 +62,8 @@ class Distill(Step):
     def check(self) -> None:
         if 0 < self.average_bits < 0.1:
             raise RecipeError(f"distill.average_bits must be 0 or at least 0.1; got {self.average_bits:g}")
-        if sum(map(bool, (self.bits, self.entries, self.average_bits))) > 1:
-            raise RecipeError("distill rounds in one way: give one of bits, entries and average_bits")
+        if sum(map(bool, (self.bits, self.entries, self.signs != "none", self.average_bits))) > 1:
+            raise RecipeError("distill rounds in one way: give one of bits, entries, signs and average_bits")
         if any("average_bits" in values for values in self.overrides.values()):
             raise RecipeError("distill.average_bits is shared out among all layers: not for some of them (overrides)")
         if any("pattern" in values for values in self.overrides.values()):
@@ -118,6 +120,9 @@ class Distill(Step):
         bits = {name: settings.bits for name, (settings, _) in layers.items() if settings.bits}
         if bits:
             found.append(train.WeightQuantization(tuple(bits), bits=bits, granularity=self.granularity))
+        signs = {name: settings.signs for name, (settings, _) in layers.items() if settings.signs != "none"}
+        if signs:
+            found.append(train.SignQuantization(tuple(signs), kind=signs, granularity=self.granularity))
         if self.average_bits:
             found.append(train.EntropyQuantization(tuple(layers), average_bits=self.average_bits))
         if self.activations:

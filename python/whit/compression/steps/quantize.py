@@ -22,6 +22,7 @@ from whit.compression.weights.linear import LinearGrid, find_linear_grid
 from whit.compression.weights.logarithmic import LogarithmicCodes, LogarithmicGrid, find_logarithmic_grid
 from whit.compression.weights.products import weights_of
 from whit.compression.weights.sequential import rework_layers
+from whit.compression.weights.signs import KINDS, SignGrid, find_sign_grid
 from whit.errors import RecipeError
 from whit.ir import PRODUCTS, Graph, LinearCodes, Node
 from whit.optimize import optimize
@@ -38,14 +39,16 @@ class Quantize(Step):
             f32 too, but fully connected layers round each row they read to s8, on a grid that spans the row while the
             model runs: integer arithmetic without calibration data (Jacob et al., "Quantization and Training of Neural
             Networks for Efficient Integer-Arithmetic-Only Inference", 2018, with ranges that are not learned).
-        bits: of a weight, 2 to 8, on the logarithmic grid 2 to 4.
-        grid: "linear": equal steps; "logarithmic": signed powers of two.
+        bits: of a weight, 2 to 8, on the logarithmic grid 2 to 4; unused for binary and ternary weights.
+        grid: "linear": equal steps; "logarithmic": signed powers of two; "ternary": -scale, 0, scale; "binary": -scale,
+            scale (`weights/signs.py`).
         symmetric: 0 in the middle of the codes, or they go from the lowest weight to the highest.
         granularity: what shares a scale: the weights of an output channel, of the layer ("tensor"), or `group_size`
             consecutive ones of a channel. Integer arithmetic wants symmetric weights, by channel or by tensor.
         group_size: for granularity "group".
         range: what the codes span: all weights ("minmax"), without the outermost ("percentile"), or the span of least
-            squared error ("mse") or least Kullback-Leibler divergence ("kl").
+            squared error ("mse") or least Kullback-Leibler divergence ("kl"). Logarithmic: "minmax" is INQ's power of
+            two; ternary: "minmax" is a threshold of 0.7 mean magnitudes (TWN).
         percentile: for range "percentile": how much is kept on each side.
         interval: the step of the linear grid, in place of a range; 0: found.
         scale_bits: significant bits of scales; fewer than the 24 of f32 take less of the file, and weights are rounded
@@ -64,7 +67,7 @@ class Quantize(Step):
 
     activations: str = choice("s8", "f32", "dynamic")
     bits: int = count(8, low=2, high=8)
-    grid: str = choice("linear", "logarithmic")
+    grid: str = choice("linear", "logarithmic", "ternary", "binary")
     symmetric: bool = flag(True)
     granularity: str = choice("channel", "tensor", "group")
     group_size: int = count(32, low=2)
@@ -87,13 +90,15 @@ class Quantize(Step):
                 "quantize: integer arithmetic needs symmetric weights by channel or by tensor; change symmetric and "
                 'granularity, or compute in f32 (activations "f32")'
             )
-        if self.grid == "logarithmic":
-            if self.bits > 4:
-                raise RecipeError(f"quantize: {self.bits} bits of powers of two; s8 holds those of 4 (quantize.bits)")
-            if self.granularity == "group" or not self.symmetric or self.range not in ("minmax", "mse"):
-                raise RecipeError(
-                    "quantize: a logarithmic grid is symmetric, by channel or tensor, with range minmax or mse"
-                )
+        if self.grid == "logarithmic" and self.bits > 4:
+            raise RecipeError(f"quantize: {self.bits} bits of powers of two; s8 holds those of 4 (quantize.bits)")
+        if self.grid != "linear" and (
+            self.granularity == "group" or not self.symmetric or self.range not in ("minmax", "mse") or self.interval
+        ):
+            raise RecipeError(
+                f"quantize: a {self.grid} grid is symmetric, by channel or tensor, with range minmax or mse and no "
+                "interval"
+            )
         if self.rounding == "sequential" and self.equalize and self.activations == "s8":
             raise RecipeError("quantize: equalisation would change what sequential rounding did; set equalize = false")
         if self.granularity == "group" and self.range == "kl":
@@ -101,7 +106,7 @@ class Quantize(Step):
 
     def find_grid(
         self, weights: np.ndarray, layer: str, importance: np.ndarray | None = None
-    ) -> LinearGrid | LogarithmicGrid:
+    ) -> LinearGrid | LogarithmicGrid | SignGrid:
         """The grid for the weights f32 [O, ...] of a layer.
 
         Args:
@@ -116,7 +121,17 @@ class Quantize(Step):
 
     def _find_grid(
         self, weights: np.ndarray, layer: str, importance: np.ndarray | None
-    ) -> LinearGrid | LogarithmicGrid:
+    ) -> LinearGrid | LogarithmicGrid | SignGrid:
+        if self.grid in KINDS:
+            method = "twn" if self.range == "minmax" else "mse"
+            return find_sign_grid(
+                weights,
+                kind=self.grid,
+                granularity=self.granularity,
+                method=method,
+                importance=importance,
+                layer=layer,
+            )
         if self.grid == "logarithmic":
             method = "inq" if self.range == "minmax" else "mse"
             return find_logarithmic_grid(
