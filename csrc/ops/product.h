@@ -35,8 +35,7 @@ struct ProductS8 {
   static std::size_t scratch_bytes(const Kernel& kernel, isize taps, isize k) {
     return gemm_s8::scratch_bytes(kernel, taps, k);
   }
-  /// The packed layout holds zeros up to a multiple of this many k.
-  static isize k_group(const Kernel& kernel) { return gemm_s8::k_group(kernel); }
+  static isize padded_k(const Kernel& kernel, isize k) { return gemm_s8::padded_k(kernel, k); }
   /// What a padding pixel holds.
   static s8 padding(const TensorInfo& x) { return static_cast<s8>(x.quantization().zero_point[0]); }
   /// False when memory is short.
@@ -75,7 +74,7 @@ struct ProductF32 {
     return gemm_f32::packed_bytes(kernel, n, taps, k);
   }
   static std::size_t scratch_bytes(const Kernel&, isize, isize) { return 0; }
-  static isize k_group(const Kernel&) { return 1; }
+  static isize padded_k(const Kernel&, isize k) { return k; }
   static f32 padding(const TensorInfo&) { return 0; }
   static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
                    std::byte* out) {
@@ -120,9 +119,9 @@ class PackedProduct {
   isize packed_bytes() const { return static_cast<isize>(Product::packed_bytes(*kernel_, n_, taps_, k_)); }
   isize tile_rows() const { return Product::tile_rows(*kernel_); }
 
-  /// For callers whose lhs has some value (any) up to a whole group of k in every row: rows are read without a
-  /// remainder from now on. Returns that rounded k. Needs taps == 1.
-  isize pad_k() { return k_ = round_up(k_, Product::k_group(*kernel_)); }
+  /// For callers whose rows have as many values (any) as this returns, at least k: they are read without a remainder
+  /// from now on. Needs taps == 1.
+  isize pad_k() { return k_ = Product::padded_k(*kernel_, k_); }
 
   /// The same as run() on the calling thread.
   void run_rows(const typename Product::Lhs& lhs, isize m, const typename Product::EpilogueParams& params,

@@ -542,6 +542,41 @@ TEST_CASE("every kernel: the residual may be the output") {
   });
 }
 
+TEST_CASE("every kernel: rows with values behind k, run with padded_k") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    for (isize k = 1; k <= 96; ++k) {
+      for (const int largest : {1, 127}) {  // weights whose products may be summed in s16, and such that may not
+        const isize m = 5, n = kernel.nr + 3, padded = padded_k(kernel, k);
+        REQUIRE(padded >= k);
+        test::Random random(static_cast<u64>(2 * k + largest % 2));
+        std::vector<s8> x(static_cast<std::size_t>(m * padded)), w(static_cast<std::size_t>(n * k));
+        for (s8& value : x) value = static_cast<s8>(random.integer(-128, 127));
+        for (s8& value : w) value = static_cast<s8>(random.integer(-largest, largest));
+        PackedBuffer packed(gemm_s8::packed_bytes(kernel, n, 1, k));
+        pack(kernel, {w.data(), nullptr, n, 1, k, 3}, packed.data(), 0, n);
+        std::vector<s32> out(static_cast<std::size_t>(m * n)), wanted;
+        for (isize i = 0; i < m; ++i)
+          for (isize j = 0; j < n; ++j) {
+            s32 sum = 0;
+            for (isize l = 0; l < k; ++l)
+              sum += (x[static_cast<std::size_t>(i * padded + l)] - 3) * w[static_cast<std::size_t>(j * k + l)];
+            wanted.push_back(sum);
+          }
+        Args args{};
+        args.lhs = {x.data(), padded, nullptr, nullptr};
+        args.packed = packed.data();
+        args.n = n, args.taps = 1, args.k = padded;
+        args.epilogue.output = EpilogueS8::Output::s32;
+        args.out = out.data();
+        args.out_stride = n;
+        run(kernel, args, 0, m, 0, n);
+        CAPTURE(k);
+        CHECK(out == wanted);
+      }
+    }
+  });
+}
+
 TEST_CASE("select names the best kernel for the shape and the instruction sets") {
   const auto chosen = [](isize k, IsaSet isa) {
     return std::string(name(select({.m = 0, .n = 64, .taps = 9, .k = k}, isa)));

@@ -202,7 +202,10 @@ const Kernel& select(const Problem& problem, IsaSet isa) {
 const char* name(const Kernel& kernel) { return kernel.name; }
 Isa isa(const Kernel& kernel) { return kernel.isa; }
 isize panel_columns(const Kernel& kernel) { return kernel.nr; }
-isize k_group(const Kernel& kernel) { return kernel.kr; }
+isize padded_k(const Kernel& kernel, isize k) {
+  // The packed layout has zeros up to a multiple of kr, but where kr is 2 no mild runs of one more step of 8.
+  return kernel.kr == 2 && k % 8 == 7 ? k : round_up(k, isize{kernel.kr});
+}
 isize tile_rows(const Kernel& kernel) { return kernel.mr; }
 
 std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {

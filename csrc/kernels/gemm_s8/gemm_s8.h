@@ -35,9 +35,9 @@ struct Rhs {
 
 /// Columns per panel of the packed layout; column ranges given to run() start on a multiple of it.
 isize panel_columns(const Kernel& kernel);
-/// Values of k that lie side by side in the packed layout, zeros where k ends: rows that have that many readable bytes
-/// may be run with k rounded up to a multiple of it (one tap).
-isize k_group(const Kernel& kernel);
+/// At least k: rows that have as many readable bytes may be run with this k on weights packed with k (one tap), which
+/// spares kernels a remainder.
+isize padded_k(const Kernel& kernel, isize k);
 /// Rows per tile; row ranges given to run() best start on a multiple of it.
 isize tile_rows(const Kernel& kernel);
 std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k);
