@@ -14,8 +14,9 @@
 int main(int argc, char** argv) {
   using namespace whit;
   if (argc != 7) return 2;
+  const isize size = std::atoi(argv[2]);
   const bench::SpmmShape shape{
-      std::atoi(argv[2]), std::atoi(argv[3]), {std::atoi(argv[4]), std::atoi(argv[5])}, std::atoi(argv[6])};
+      size, size, std::atoi(argv[3]), {std::atoi(argv[4]), std::atoi(argv[5])}, std::atoi(argv[6])};
   const Result<IsaSet> isa = isa_active();
   if (!isa.ok()) return 2;
   const bench::Group group = bench::spmm_s8_group(shape, *isa);

@@ -29,13 +29,23 @@ class Case:
     kernels: dict[str, str]
 
 
-_PAIRS = {"cortex-a53": "1x1_neon", "cortex-a72": "1x1_neon", "cortex-a76": "1x4_neondot", "i8mm": "1x4_neondot"}
-_FOURS = {"cortex-a53": "1x4_neon", "cortex-a72": "1x4_neon", "cortex-a76": "1x4_neondot", "i8mm": "1x4_neondot"}
+_WITHOUT_DOT, _WITH_DOT = ("cortex-a53", "cortex-a72"), ("cortex-a76", "i8mm")
+
+
+def _by_cpu(without_dot: str, with_dot: str) -> dict[str, str]:
+    return dict.fromkeys(_WITHOUT_DOT, without_dot) | dict.fromkeys(_WITH_DOT, with_dot)
+
+
 CASES = (
-    Case("1x4", (1, 4), 127, _FOURS),
-    Case("unstructured", (1, 1), 127, _PAIRS),
-    Case("unstructured, |w| to 7", (1, 1), 7, dict.fromkeys(("cortex-a53", "cortex-a72"), "1x1_short_neon")),
-    Case("4x1", (4, 1), 127, dict.fromkeys(("cortex-a53", "cortex-a72"), "4x1_neon")),
+    Case("1x4", (1, 4), 127, _by_cpu("1x4_neon", "1x4_neondot")),
+    Case("unstructured", (1, 1), 127, _by_cpu("1x1_neon", "1x1_neondot")),
+    Case("unstructured, |w| to 7", (1, 1), 7, dict.fromkeys(_WITHOUT_DOT, "1x1_short_neon")),
+    Case("4x1", (4, 1), 127, _by_cpu("4x1_neon", "4x1_neondot")),
+)
+#: Of one pixel.
+COLUMNS = (
+    Case("1x4", (1, 4), 127, _by_cpu("1x4_column_neon", "1x4_column_neondot")),
+    Case("unstructured", (1, 1), 127, _by_cpu("1x1_column_neon", "1x1_column_neon")),
 )
 DENSE = {
     "cortex-a53": "4x16k2_neon",
@@ -87,9 +97,9 @@ def rows(build: Path, work: Path, sizes: Sequence[int], pixels: Sequence[int], c
     """A row for each core, pattern, size and number of pixels."""
     bench = Bench(build, work)
     for cpu in (CPUS[name] for name in cpus):
-        for case in CASES:
-            for size in sizes if cpu.name in case.kernels else []:
-                for count in pixels:
+        for count in pixels:
+            for case in COLUMNS if count == 1 else CASES:
+                for size in sizes if cpu.name in case.kernels else []:
                     dense = bench.cost(cpu, f"gemm_s8s8s32_{DENSE[cpu.name]}", case, size, count).cost
                     sparse = bench.cost(cpu, f"spmm_s8s8s32_{case.kernels[cpu.name]}", case, size, count).cost
                     unit = "cycles" if cpu.cost == CYCLES else "issue slots"

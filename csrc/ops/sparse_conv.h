@@ -144,13 +144,16 @@ class SparseConv final : public ConvBody, private RowKernel {
       pixels = (tile_rows_ - 1) * row_ + tile_columns_;
       lines = planes_h_ * planes_w_ * plane;
     }
-    acc_stride_ = round_up(round_up(pixels, step), isize{kAlignment / sizeof(Accumulator)});
+    const bool one_pixel = g_.is_pointwise() && g_.images * g_.out_pixels() == 1;
+    acc_stride_ = tile_ == 1 ? 1 : round_up(round_up(pixels, step), isize{kAlignment / sizeof(Accumulator)});
     lines_ = lines;
     // Kernels read whole steps from every offset on.
     line_stride_ = round_up(Sparse::line_bytes(*kernel_, round_up(lines + step + tile_, step)), isize{kAlignment});
-    if (std::is_same_v<Element, f32> && g_.is_pointwise() && g_.images * g_.out_pixels() == 1)
-      line_stride_ = kElementBytes;  // kernels for one column take it as it is
-    acc_bytes_ = (chunk_ + Sparse::entry(*kernel_).rows) * acc_stride_ * static_cast<isize>(sizeof(Accumulator));
+    // Kernels for one column take it as it is; f32 ones of 8 rows do so if they may.
+    if (tile_ == 1 || (std::is_same_v<Element, f32> && one_pixel)) line_stride_ = Sparse::line_bytes(*kernel_, 1);
+    acc_bytes_ =
+        round_up((chunk_ + Sparse::entry(*kernel_).rows) * acc_stride_ * static_cast<isize>(sizeof(Accumulator)),
+                 isize{kAlignment});
     index_bytes_ = g_.is_pointwise() ? 0 : round_up(lines * static_cast<isize>(sizeof(s32)), isize{kAlignment});
     scratch_per_thread_ = round_up(
         acc_bytes_ + index_bytes_ + line_stride_ * Sparse::line_count(*kernel_, g_.in_channels), isize{kAlignment});

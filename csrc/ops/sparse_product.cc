@@ -10,30 +10,77 @@ namespace {
 
 /// What a kernel takes, in the time that the dense kernel for the same product on the same instruction set needs for a
 /// multiply-accumulate. x86: fitted to `kernel_bench --filter spmm` and to the layers of MobileNetV2, 85 % zeros in
-/// 1x4. s8 on ARM: between what `python -m bench.arm.spmm` counts for the Cortex-A53 and A72, for dot products the A76.
-/// f32 on ARM: estimates from what inner loops must issue.
+/// 1x4. s8 on ARM: between what `python -m bench.arm.spmm` counts for the Cortex-A53 and A72; for dot products 1x4 is
+/// what it counts for the A76, others and columns are estimates from what inner loops must issue. f32 on ARM: such
+/// estimates.
 struct Cost {
   const char* kernel;
   f64 weight;   ///< of a stored weight and a pixel
   f64 in, out;  ///< of a value that becomes part of a line; of one that goes from an accumulator through the epilogue
+  /// Of one pixel: how many times as long the dense product takes where its weights are more than kNear bytes. x86:
+  /// measured at 2048 x 2048; ARM: from what memory brings in a cycle.
+  f64 far = 1;
 };
+
+constexpr s64 kNear = 2 << 20;  // weights that stay in L2
+
+/// Dense products of s8 that are faster than those of the level below: many pixels, one pixel. i8mm: `python -m
+/// bench.arm.spmm` for both levels; amx: half of what its peak is to that of VNNI.
+struct Step {
+  Isa isa, below;
+  f64 many, one;
+};
+
+constexpr Step kSteps[] = {
+    {Isa::amx, Isa::avx512vnni, 4, 1},
+    {Isa::i8mm, Isa::neondot, 1.8, 1.2},
+    {Isa::neondot, Isa::neon, 3.5, 1.4},
+};
+
+/// How many times as fast the dense product of one level is as that of another.
+f64 speed(Isa dense, Isa than, isize pixels) {
+  f64 times = 1;
+  for (const Step& step : kSteps) {
+    if (dense == than || step.isa != dense) continue;
+    times *= pixels == 1 ? step.one : step.many;
+    dense = step.below;
+  }
+  return times;
+}
 
 constexpr Cost kCosts[] = {
     {"spmm_s8s8s32_1x4_avx512vnni", 2.6, 8, 42},
+    {"spmm_s8s8s32_4x1_avx512vnni", 3.3, 8, 42},
+    {"spmm_s8s8s32_1x4_column_avx512vnni", 7, 0, 40, 4.5},
+    {"spmm_s8s8s32_1x1_column_avx512vnni", 25, 0, 50, 4.5},
     {"spmm_s8s8s32_1x4_avxvnni", 2.05, 5, 25},
+    {"spmm_s8s8s32_4x1_avxvnni", 2.9, 5, 25},
+    {"spmm_s8s8s32_1x4_column_avxvnni", 5.3, 0, 110, 3.3},
+    {"spmm_s8s8s32_1x1_column_avxvnni", 17.5, 0, 150, 3.3},
     {"spmm_s8s8s32_1x4_avx2", 1.25, 1, 5},
     {"spmm_s8s8s32_4x1_avx2", 1.5, 1, 5},
     {"spmm_s8s8s32_1x1_short_avx2", 1.4, 1, 5},
     {"spmm_s8s8s32_1x1_avx2", 2.0, 1, 5},
+    {"spmm_s8s8s32_1x4_column_avx2", 3.2, 0, 70, 2},
+    {"spmm_s8s8s32_1x1_column_avx2", 10, 0, 110, 2},
     {"spmm_s8s8s32_1x4_neondot", 1.5, 18, 42},
+    {"spmm_s8s8s32_4x1_neondot", 2.1, 18, 42},
+    {"spmm_s8s8s32_1x1_neondot", 4.2, 18, 42},
+    {"spmm_s8s8s32_1x4_column_neondot", 4.5, 0, 150, 2.5},
     {"spmm_s8s8s32_1x4_neon", 1.4, 4, 9},
-    {"spmm_s8s8s32_4x1_neon", 1.75, 4, 9},
+    {"spmm_s8s8s32_4x1_neon", 1.55, 4, 9},
     {"spmm_s8s8s32_1x1_short_neon", 1.3, 4, 9},
     {"spmm_s8s8s32_1x1_neon", 1.8, 4, 9},
+    {"spmm_s8s8s32_1x4_column_neon", 3.3, 0, 90, 1.5},
+    {"spmm_s8s8s32_1x1_column_neon", 9.2, 0, 80, 1.5},
     {"spmm_s8s8s32_1x4_neon32", 1.5, 4, 10},
+    {"spmm_s8s8s32_4x1_neon32", 1.65, 4, 10},
     {"spmm_s8s8s32_1x1_short_neon32", 1.4, 4, 10},
     {"spmm_s8s8s32_1x1_neon32", 1.9, 4, 10},
+    {"spmm_s8s8s32_1x4_column_neon32", 3.6, 0, 90, 1.5},
+    {"spmm_s8s8s32_1x1_column_neon32", 10, 0, 80, 1.5},
     {"spmm_s8s8s32_1x1_scalar", 1.5, 3, 7},
+    {"spmm_s8s8s32_1x1_column_scalar", 2.5, 0, 10},
     {"spmm_f32_1x80_avx512vnni", 2.0, 4, 8},
     {"spmm_f32_1x32_avx512vnni", 2.5, 4, 8},
     {"spmm_f32_4x80_avx512vnni", 1.7, 4, 8},
@@ -126,7 +173,9 @@ ProductChoice<Sparse> choose_product(const PrepareContext& context, isize n, isi
   const f64 stored = static_cast<f64>(csr.values.size()) / spmm::fill(csr, Sparse::entry(kernel));
   const f64 sparse = static_cast<f64>(taken) *
                      (stored * cost->weight + static_cast<f64>(k) * cost->in + static_cast<f64>(n) * cost->out);
-  const f64 faster = dense * static_cast<f64>(total) * static_cast<f64>(pixels) / sparse;
+  if (pixels == 1 && total > kNear) dense *= cost->far;
+  const f64 times = speed(Sparse::dense_isa({pixels, n, taps, k}, context.isa), isa(kernel), pixels);
+  const f64 faster = dense * static_cast<f64>(total) * static_cast<f64>(pixels) / (sparse * times);
   char text[96];
   std::snprintf(text, sizeof text, "%.0f %% zeros in blocks of %dx%d: sparse would be %.2f times as fast by estimate",
                 100.0 * (1 - static_cast<f64>(csr.values.size()) / static_cast<f64>(total)), block.rows, block.lines,

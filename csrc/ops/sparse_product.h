@@ -30,6 +30,9 @@ struct SparseS8 {
   static isize pixel_step(const Kernel& kernel) { return spmm_s8::pixel_step(kernel); }
   static isize line_bytes(const Kernel& kernel, isize pixels) { return spmm_s8::line_bytes(kernel, pixels); }
   static isize line_count(const Kernel& kernel, isize k) { return spmm_s8::line_count(kernel, k); }
+  static Isa dense_isa(const gemm_s8::Problem& problem, IsaSet isa) {
+    return gemm_s8::isa(gemm_s8::select(problem, isa));
+  }
   /// What the kernel stores together.
   static spmm::Block entry(const Kernel& kernel) {
     return {spmm_s8::layout(kernel).rows, spmm_s8::layout(kernel).lines};
@@ -67,6 +70,9 @@ struct SparseF32 {
   static isize pixel_step(const Kernel&) { return 1; }
   static isize line_bytes(const Kernel&, isize pixels) { return pixels * static_cast<isize>(sizeof(f32)); }
   static isize line_count(const Kernel&, isize k) { return k; }
+  static Isa dense_isa(const gemm_f32::Problem& problem, IsaSet isa) {
+    return gemm_f32::isa(gemm_f32::select(problem, isa));
+  }
   static spmm::Block entry(const Kernel& kernel) { return {spmm_f32::entry_rows(kernel), 1}; }
   static void lines_from_rows(const Kernel&, const Rows& rows, isize begin, isize count, isize k, std::byte* lines,
                               isize line_stride) {

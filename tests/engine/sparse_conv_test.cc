@@ -137,6 +137,74 @@ TEST_CASE("gemm of one row and of many") {
   }
 }
 
+TEST_CASE("s8: one row by many weights of 0 takes the kernels for one column, and gives what dense ones give") {
+  test::Random random(10);
+  for (const spmm::Block block : {spmm::Block{1, 1}, spmm::Block{1, 4}, spmm::Block{4, 1}}) {
+    for (const int largest : {127, 7}) {
+      const Convolution c{1, 1, 1003, 710, 1, 1, 1, 1, 0};
+      const s32 zero_point = static_cast<s32>(random.integer(-128, 127));
+      const auto x = integers<s8>(random, c.in_channels, -128, 127);
+      auto w = sparse_weights<s8>(random, c, block, 50);
+      for (s8& each : w) each = static_cast<s8>(std::clamp<int>(each, -largest, largest));
+      const auto bias = integers<s32>(random, c.out_channels, -100000, 100000);
+      for (const DType output : {DType::f32, DType::s8}) {
+        OperatorHarness op(Op::gemm);
+        op.set("activation", std::string()).set("clamp_min", -INFINITY).set("clamp_max", INFINITY);
+        op.set("dynamic", s64{0});
+        op.input(Shape{1, c.in_channels}, x, test::per_tensor(1.0f, zero_point))
+            .constant(Shape{c.out_channels, c.in_channels}, w, {{1.0f}, {0}, -1})
+            .constant(Shape{c.out_channels}, bias, {{1.0f}, {0}, -1});
+        if (output == DType::f32) {
+          const std::vector<f32> got = op.output(DType::f32).run<f32>();
+          isize wrong = 0;
+          for (s64 n = 0; n < c.out_channels; ++n) {
+            s32 sum = bias[static_cast<std::size_t>(n)];
+            for (s64 k = 0; k < c.in_channels; ++k)
+              sum += (x[static_cast<std::size_t>(k)] - zero_point) * w[static_cast<std::size_t>(n * c.in_channels + k)];
+            wrong += got[static_cast<std::size_t>(n)] != static_cast<f32>(sum);
+          }
+          CHECK(wrong == 0);
+        } else {
+          op.output(DType::s8, test::per_tensor(900.0f, 3)).run<s8>();  // compares levels and numbers of threads
+        }
+        INFO(op.op().kernel(), ": ", op.op().reason());
+        CHECK(std::string(op.op().kernel()).find("_column_") != std::string::npos);
+      }
+    }
+  }
+}
+
+TEST_CASE("s8: one row runs sparse where it measured faster") {
+  // At 90 % zeros: entries of four always, single weights where dense ones come from beyond L2, except without VNNI.
+  test::Random random(12);
+  for (const auto& [side, block, isa, sparse] : {
+           std::tuple{s64{1024}, spmm::Block{1, 4}, Isa::avx512vnni, true},
+           std::tuple{s64{1024}, spmm::Block{1, 1}, Isa::avx512vnni, false},
+           std::tuple{s64{2048}, spmm::Block{1, 1}, Isa::avx512vnni, true},
+           std::tuple{s64{1024}, spmm::Block{1, 4}, Isa::avxvnni, true},
+           std::tuple{s64{1024}, spmm::Block{1, 1}, Isa::avxvnni, false},
+           std::tuple{s64{2048}, spmm::Block{1, 1}, Isa::avxvnni, true},
+           std::tuple{s64{1024}, spmm::Block{1, 4}, Isa::avx2, true},
+           std::tuple{s64{1024}, spmm::Block{1, 1}, Isa::avx2, false},
+           std::tuple{s64{2048}, spmm::Block{1, 1}, Isa::avx2, true},
+           std::tuple{s64{512}, spmm::Block{1, 4}, Isa::neon, true},
+           std::tuple{s64{1024}, spmm::Block{1, 1}, Isa::neon, false},
+           std::tuple{s64{2048}, spmm::Block{1, 1}, Isa::neon, true},
+       }) {
+    if (!test::runnable_isa().has(isa)) continue;
+    const Convolution c{1, 1, side, side, 1, 1, 1, 1, 0};
+    OperatorHarness op(Op::gemm);
+    op.set("activation", std::string()).set("clamp_min", -INFINITY).set("clamp_max", INFINITY).set("dynamic", s64{0});
+    op.input(Shape{1, side}, integers<s8>(random, side, -128, 127), test::per_tensor(1.0f, 0))
+        .constant(Shape{side, side}, sparse_weights<s8>(random, c, block, 10), {{1.0f}, {0}, -1})
+        .absent_input()
+        .output(DType::f32);
+    REQUIRE(op.prepare(isa_up_to(isa) & test::runnable_isa()).ok());
+    INFO(side, " ", op.op().kernel(), ": ", op.op().reason());
+    CHECK(is_sparse(op.op()) == sparse);
+  }
+}
+
 TEST_CASE("rows of several tiles") {
   test::Random random(9);
   const s64 height = 2, width = 600, channels = 64;

@@ -14,7 +14,7 @@
 namespace whit::bench {
 
 struct SpmmShape {
-  isize size, pixels;  // n = k = size
+  isize n, k, pixels;
   spmm::Block block;
   int largest;
 };
@@ -22,7 +22,7 @@ inline constexpr int kZeros = 90;  // per cent
 inline constexpr s32 kZeroPoint = -3;
 
 inline std::string shape_name(const SpmmShape& s) {
-  return std::to_string(s.pixels) + "x" + std::to_string(s.size) + "x" + std::to_string(s.size) + " " +
+  return std::to_string(s.pixels) + "x" + std::to_string(s.n) + "x" + std::to_string(s.k) + " " +
          std::to_string(kZeros) + "% zeros in " + std::to_string(s.block.rows) + "x" + std::to_string(s.block.lines) +
          (s.largest < 127 ? " |w| to " + std::to_string(s.largest) : "");
 }
@@ -39,13 +39,7 @@ struct SparseProduct {
 
   SparseProduct(Group& group, const spmm_s8::Kernel& which, const SpmmShape& s, const spmm::Csr<s8>& csr,
                 const s32* bias, const s8* x, const EpilogueS8& finish, s8* output)
-      : kernel(which),
-        rows{x, s.size, nullptr, nullptr},
-        n(s.size),
-        k(s.size),
-        pixels(s.pixels),
-        epilogue(finish),
-        out(output) {
+      : kernel(which), rows{x, s.k, nullptr, nullptr}, n(s.n), k(s.k), pixels(s.pixels), epilogue(finish), out(output) {
     packed = allocate<std::byte>(group, static_cast<isize>(spmm_s8::packed_bytes(kernel, csr)));
     spmm_s8::pack(kernel, csr, bias, kZeroPoint, packed.data());
     tile = round_up(ceil_div(pixels, ceil_div(pixels, spmm_s8::pixel_tile(kernel))), spmm_s8::pixel_step(kernel));
@@ -74,50 +68,50 @@ struct SparseProduct {
 inline Group spmm_s8_group(const SpmmShape& s, IsaSet isa) {
   Group group;
   group.exact = true;
-  group.operations = 2.0 * static_cast<f64>(s.pixels * s.size * s.size);  // of the dense product
-  group.bytes = static_cast<f64>(2 * s.pixels * s.size);
-  const auto x = random<s8>(group, s.pixels * s.size, 40);
-  const auto weights = random<s8>(group, s.size * s.size, 32), drawn = random<s8>(group, s.size * s.size, 32);
-  for (isize i = 0; i < s.size * s.size; ++i) {
-    const isize n = i / s.size, k = i % s.size;
+  group.operations = 2.0 * static_cast<f64>(s.pixels * s.n * s.k);  // of the dense product
+  group.bytes = static_cast<f64>(s.pixels * (s.n + s.k));
+  const auto x = random<s8>(group, s.pixels * s.k, 40);
+  const auto weights = random<s8>(group, s.n * s.k, 32), drawn = random<s8>(group, s.n * s.k, 32);
+  for (isize i = 0; i < s.n * s.k; ++i) {
+    const isize n = i / s.k, k = i % s.k;
     // Of each block one draw of another array says whether it is zeros.
-    const isize first = n / s.block.rows * s.block.rows * s.size + k / s.block.lines * s.block.lines;
+    const isize first = n / s.block.rows * s.block.rows * s.k + k / s.block.lines * s.block.lines;
     u32 hash = static_cast<u32>(first) * 2654435761u ^ static_cast<u32>(drawn[static_cast<std::size_t>(first)]);
     hash = (hash ^ hash >> 15) * 2246822519u;
     hash = (hash ^ hash >> 13) % 1000;
     s8& w = weights[static_cast<std::size_t>(i)];
     w = hash < kZeros * 10 ? s8{0} : static_cast<s8>(std::clamp<int>(w, -s.largest, s.largest));
   }
-  const auto bias = filled<s32>(group, s.size, 100);
+  const auto bias = filled<s32>(group, s.n, 100);
   const f32 spread = std::min<f32>(32, static_cast<f32>(s.largest)) * 40;
-  const auto scales = filled<f32>(group, s.size, 50.0f / (spread * std::sqrt(static_cast<f32>(s.size) / 10)));
-  const auto out = allocate<s8>(group, s.pixels * s.size);
+  const auto scales = filled<f32>(group, s.n, 50.0f / (spread * std::sqrt(static_cast<f32>(s.k) / 10)));
+  const auto out = allocate<s8>(group, s.pixels * s.n);
   group.output = bytes_of(out);
   EpilogueS8 epilogue{.output = EpilogueS8::Output::s8, .scale = scales.data(), .clamp_min = 0, .clamp_max = 255};
   epilogue.zero_point = -128;
 
   for (const gemm_s8::Kernel& kernel : gemm_s8::kernels()) {
     if (!isa.has(kernel.isa) || kernel.isa == Isa::scalar) continue;
-    const auto packed =
-        allocate<std::byte>(group, static_cast<isize>(gemm_s8::packed_bytes(kernel, s.size, 1, s.size)));
-    gemm_s8::pack(kernel, {weights.data(), bias.data(), s.size, 1, s.size, kZeroPoint}, packed.data(), 0, s.size);
-    const gemm_s8::Args args{.lhs = {x.data(), s.size, nullptr, nullptr},
+    const auto packed = allocate<std::byte>(group, static_cast<isize>(gemm_s8::packed_bytes(kernel, s.n, 1, s.k)));
+    gemm_s8::pack(kernel, {weights.data(), bias.data(), s.n, 1, s.k, kZeroPoint}, packed.data(), 0, s.n);
+    const gemm_s8::Args args{.lhs = {x.data(), s.k, nullptr, nullptr},
                              .packed = packed.data(),
-                             .n = s.size,
+                             .n = s.n,
                              .taps = 1,
-                             .k = s.size,
+                             .k = s.k,
                              .epilogue = epilogue,
                              .out = out.data(),
-                             .out_stride = s.size};
+                             .out_stride = s.n};
     group.jobs.push_back(
-        {kernel.name, kernel.isa, false, [&kernel, args, s] { gemm_s8::run(kernel, args, 0, s.pixels, 0, s.size); }});
+        {kernel.name, kernel.isa, false, [&kernel, args, s] { gemm_s8::run(kernel, args, 0, s.pixels, 0, s.n); }});
   }
-  const auto csr = std::make_shared<spmm::OwnedCsr<s8>>(*spmm::csr_from_dense(weights.data(), s.size, 1, s.size));
+  const auto csr = std::make_shared<spmm::OwnedCsr<s8>>(*spmm::csr_from_dense(weights.data(), s.n, 1, s.k));
   group.data.push_back(csr);
   const spmm_s8::Kernel* selected = &spmm_s8::select(
-      {.n = s.size, .taps = 1, .k = s.size, .pixels = s.pixels, .block = s.block, .largest = s.largest}, isa);
+      {.n = s.n, .taps = 1, .k = s.k, .pixels = s.pixels, .block = s.block, .largest = s.largest}, isa);
   for (const spmm_s8::Kernel& kernel : spmm_s8::kernels()) {
     if (!isa.has(kernel.isa) || !spmm_s8::fits(kernel, s.largest)) continue;
+    if (kernel.lanes > 0 && s.pixels > 1) continue;
     const SparseProduct product(group, kernel, s, csr->view(), bias.data(), x.data(), epilogue, out.data());
     group.jobs.push_back({kernel.name, kernel.isa, &kernel == selected, [product] { product.run(); }});
   }

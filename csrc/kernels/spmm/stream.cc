@@ -91,7 +91,7 @@ bool lay_out(const Csr<T>& csr, const Layout& layout, s64 runs, s64 entries, Str
   head->bands = static_cast<u32>(shape.bands);
   if (!part(rows, 32, &head->bias) || !part(bands + 1, 8 * sizeof(Start), &head->starts) ||
       !part(runs, 8 * sizeof(Run), &head->run_list) || !part(entries, 8, &head->place_list) ||
-      !part(entries * layout.rows * layout.lines, value_bits(layout.value), &head->value_list))
+      !part(round_up(entries * layout.rows * layout.lines, s64{kNibbles}), value_bits(layout.value), &head->value_list))
     return false;
   if (static_cast<u64>(at) > PTRDIFF_MAX) return false;
   *bytes = static_cast<std::size_t>(at);
@@ -134,7 +134,9 @@ void put(Value value, std::byte* list, s64 index, f32 x) {
 void put(Value value, std::byte* list, s64 index, s8 x) {
   if (value == Value::s8) reinterpret_cast<s8*>(list)[index] = x;
   if (value == Value::s16) reinterpret_cast<s16*>(list)[index] = x;
-  if (value == Value::s4) list[index / 2] |= static_cast<std::byte>((x & 15) << 4 * (index % 2));
+  if (value == Value::s4)
+    list[index / kNibbles * (kNibbles / 2) + index % (kNibbles / 2)] |=
+        static_cast<std::byte>((x & 15) << (index % kNibbles < kNibbles / 2 ? 0 : 4));
 }
 
 }  // namespace

@@ -30,8 +30,11 @@ enum class Value : u8 {
   f32,
   s8,
   s16,  ///< of s8
-  s4,   ///< of s8 in [-8, 7]: two to a byte, the first in the low bits; entries * rows * lines of a run are even
+  s4,   ///< of s8 in [-8, 7]: 64 values are 32 bytes, whose low bits are the first 32 of them
 };
+
+/// Values of s4 that are stored together.
+inline constexpr isize kNibbles = 64;
 
 /// What a kernel wants its stream to be.
 struct Layout {

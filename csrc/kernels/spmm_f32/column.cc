@@ -7,24 +7,16 @@
 namespace whit::spmm_f32 {
 namespace {
 
-/// A row of a band and how many weights it has.
-struct Row {
-  u32 row, count;
-};
+using Row = spmm::RowOfBand;
 
-/// The rows of the band that begins with `first`, most weights first, filled up with rows n of none to whole slices.
-/// Returns how many.
+/// The rows of the band that begins with `first`, in slices.
 isize sort_band(const Csr<f32>& csr, isize first, isize lanes, Row (&rows)[kColumnBand]) {
-  const isize count = std::min(kColumnBand, csr.n - first), filled = round_up(count, lanes);
-  for (isize i = 0; i < filled; ++i) {
-    rows[i] = {static_cast<u32>(std::min(csr.n, first + i)), 0};
-    if (i >= count) continue;
+  const auto count = [&](isize row) {
     const f32* values = csr.values.data();
-    rows[i].count = static_cast<u32>(std::count_if(values + csr.starts[first + i], values + csr.starts[first + i + 1],
-                                                   [](f32 v) { return v != 0; }));
-  }
-  std::sort(rows, rows + filled, [](Row a, Row b) { return a.count != b.count ? a.count > b.count : a.row < b.row; });
-  return filled;
+    return static_cast<u32>(
+        std::count_if(values + csr.starts[row], values + csr.starts[row + 1], [](f32 v) { return v != 0; }));
+  };
+  return spmm::sort_band(csr.n, first, lanes, count, rows);
 }
 
 /// The head of a stream of this many steps; false if it does not fit.

@@ -1,6 +1,7 @@
 #pragma once
 // What an spmm_f32 microkernel is to run(), and the packed form of the kernels for one column.
 
+#include "kernels/spmm/column.h"
 #include "kernels/spmm_f32/spmm_f32.h"
 
 namespace whit::spmm_f32 {
@@ -8,8 +9,7 @@ namespace whit::spmm_f32 {
 /// Rows of a band of a stream (spmm::Layout): enough that most runs have about as many entries as the one before, so
 /// that the ends of their loops are predicted.
 inline constexpr int kBandRows = 128;
-/// Rows of a band of a ColumnStream.
-inline constexpr isize kColumnBand = 256;
+using spmm::kColumnBand;
 
 /// What run() does.
 using Function = void(const Args& args, isize n_begin, isize n_end, isize pixels);

@@ -63,7 +63,7 @@ WHIT_INLINE void store_sums(s32* p, const Int (&acc)[2]) {
 template <int kHeight, int kMostVectors>
 struct Pairs {
   static constexpr int kRows = kHeight, kSets = 1, kStep = 16, kVectors = kMostVectors, kPixelBytes = 2;
-  static constexpr int kEntryBytes = 2 * kRows;
+  static constexpr int kEntryValues = kRows, kValueBytes = 2;
 
   template <int V>
   WHIT_INLINE static void row(const RunOfEntries& run) {
@@ -97,7 +97,8 @@ struct Pairs {
 
 /// Entries of four weights of a row, whose lines have two channels each.
 struct Fours {
-  static constexpr int kRows = 1, kSets = 2, kStep = 8, kVectors = 8, kPixelBytes = 4, kEntryBytes = 8;
+  static constexpr int kRows = 1, kSets = 2, kStep = 8, kVectors = 8, kPixelBytes = 4;
+  static constexpr int kEntryValues = 4, kValueBytes = 2;
 
   template <int V>
   WHIT_INLINE static void row(const RunOfEntries& run) {
@@ -119,7 +120,8 @@ struct Fours {
 /// Entries of one weight of a small magnitude: pmaddubsw on interleaved u8, whose sums of two stay in s16 for as many
 /// entries as the head says.
 struct Short {
-  static constexpr int kRows = 1, kSets = 1, kStep = 32, kVectors = 4, kPixelBytes = 1, kEntryBytes = 1;
+  static constexpr int kRows = 1, kSets = 1, kStep = 32, kVectors = 4, kPixelBytes = 1;
+  static constexpr int kEntryValues = 1, kValueBytes = 1;
 
   template <int V>
   WHIT_INLINE static void row(const RunOfEntries& run) {
@@ -152,9 +154,17 @@ struct Short {
   }
 };
 
+template <int kScale>
+WHIT_INLINE Int gather(const s8* x, const u8* places) {
+  return _mm256_i32gather_epi32((const int*)x, _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)places)), kScale);
+}
+WHIT_INLINE Int first_bytes(const s8* p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)); }
+WHIT_INLINE Int dot(Int acc, Int x, Int w) { return Vector::dot4(acc, Vector::operand(x), w); }
+
 }  // namespace
 }  // namespace whit::spmm_s8
 
+#include "kernels/spmm_s8/x86_column.h"
 #include "kernels/spmm_s8/x86_store.h"
 
 namespace whit::spmm_s8 {
@@ -173,6 +183,14 @@ void spmm_s8s8s32_1x1_short_avx2(const Args& args, isize n_begin, isize n_end, i
 
 void spmm_s8s8s32_1x1_avx2(const Args& args, isize n_begin, isize n_end, isize pixels) {
   walk<Pairs<1, 4>>(args, n_begin, n_end, pixels);
+}
+
+void spmm_s8s8s32_1x4_column_avx2(const Args& args, isize n_begin, isize n_end, isize) {
+  column<Column<4>>(args, n_begin, n_end);
+}
+
+void spmm_s8s8s32_1x1_column_avx2(const Args& args, isize n_begin, isize n_end, isize) {
+  column<Column<1>>(args, n_begin, n_end);
 }
 
 void spmm_lines_avx2(const Form& form, const Rows& rows, isize begin, isize count, isize k, s8* lines,

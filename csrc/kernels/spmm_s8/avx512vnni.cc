@@ -22,6 +22,13 @@ WHIT_INLINE void store_lane(s8* p, Int bytes) {
   _mm_storeu_si128((__m128i*)p, _mm512_extracti32x4_epi32(bytes, kLane));
 }
 
+WHIT_INLINE Int unpack_low_s16(Int a, Int b) { return _mm512_unpacklo_epi16(a, b); }
+WHIT_INLINE Int unpack_high_s16(Int a, Int b) { return _mm512_unpackhi_epi16(a, b); }
+WHIT_INLINE Int spread(const s8* p) {
+  const Int bytes = _mm512_zextsi256_si512(_mm256_loadu_si256((const __m256i*)p));
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 8, 1, 5, 8, 8, 2, 6, 8, 8, 3, 7, 8, 8), bytes);
+}
+
 /// Lane i of all vectors becomes vector i, of 4 x 4 lanes of 128 bits.
 WHIT_INLINE void transpose_lanes(Int& a, Int& b, Int& c, Int& d) {
   const Int ab0 = _mm512_shuffle_i32x4(a, b, 0x44), ab1 = _mm512_shuffle_i32x4(a, b, 0xee);
@@ -46,10 +53,22 @@ WHIT_INLINE void transpose(Int (&v)[16]) {
   WHIT_UNROLL for (int i = 0; i < 16; ++i) v[i] = t[i];
 }
 
+// In masked forms, since GCC 12 warns of the undefined operands inside the plain ones.
+WHIT_INLINE Int widen(const void* bytes) {
+  return _mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128((const __m128i*)bytes));
+}
+template <int kScale>
+WHIT_INLINE Int gather(const s8* x, const u8* places) {
+  return _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), 0xffff, widen(places), x, kScale);
+}
+WHIT_INLINE Int first_bytes(const s8* p) { return widen(p); }
+
 }  // namespace
 }  // namespace whit::spmm_s8
 
 #include "kernels/spmm_s8/fours.h"
+#include "kernels/spmm_s8/quads.h"
+#include "kernels/spmm_s8/x86_column.h"
 #include "kernels/spmm_s8/x86_lines.h"
 #include "kernels/spmm_s8/x86_store.h"
 
@@ -59,10 +78,22 @@ void spmm_s8s8s32_1x4_avx512vnni(const Args& args, isize n_begin, isize n_end, i
   walk<Fours>(args, n_begin, n_end, pixels);
 }
 
+void spmm_s8s8s32_4x1_avx512vnni(const Args& args, isize n_begin, isize n_end, isize pixels) {
+  walk<Quads<2>>(args, n_begin, n_end, pixels);
+}
+
+void spmm_s8s8s32_1x4_column_avx512vnni(const Args& args, isize n_begin, isize n_end, isize) {
+  column<Column<4>>(args, n_begin, n_end);
+}
+
+void spmm_s8s8s32_1x1_column_avx512vnni(const Args& args, isize n_begin, isize n_end, isize) {
+  column<Column<1>>(args, n_begin, n_end);
+}
+
 void spmm_lines_avx512vnni(const Form& form, const Rows& rows, isize begin, isize count, isize k, s8* lines,
                            isize line_stride) {
   constexpr isize kSide = 16, kDeep = 64;  // pixels, and channels of as many lines
-  const isize whole = k / kDeep * kDeep;
+  const isize whole = form.channels == 4 ? k / kDeep * kDeep : 0;
   const Int sign = Vector::broadcast(static_cast<s32>(0x80808080));
   for (isize p = 0; p < count && whole > 0; p += kSide) {
     const s8* row[kSide];

@@ -11,7 +11,7 @@ namespace {
 
 struct Fours {
   static constexpr int kRows = 1, kSets = 1, kStep = Vector::kLanes, kVectors = kVectorsOfTile, kPixelBytes = 4;
-  static constexpr int kEntryBytes = 4;
+  static constexpr int kEntryValues = 4, kValueBytes = 1;
 
   template <int V>
   WHIT_INLINE static void row(const RunOfEntries& run) {

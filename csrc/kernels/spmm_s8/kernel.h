@@ -17,6 +17,7 @@ inline constexpr Form kS8x2{2, 1, 0}, kS16x2{2, 2, 0}, kS8x4{4, 1, 0}, kU8x4{4, 
 /// Before the stream in a packed product.
 struct alignas(64) Head {
   isize limit;  ///< products that a sum of s16 may have, of kernels of short sums
+  bool s4;      ///< values of the stream are Value::s4, not as the kernel reads them
 };
 
 using RunFunction = void(const Args& args, isize n_begin, isize n_end, isize pixels);
@@ -35,15 +36,24 @@ struct Kernel {
   Form form;
   bool short_sums;
   int step, tile;  ///< pixels
+  int lanes;       ///< rows of a slice of a ColumnStream (column.h); 0 of kernels that read a spmm::Stream
 };
+
+/// Entries of each lane in a step of a ColumnStream.
+constexpr int column_multiple(int lines) { return lines == 1 ? 4 : 2; }
+
+/// What the sums of a row begin with: its bias, without what the zero point of x adds to each product.
+s32 bias_without_zero_point(const Csr<s8>& csr, isize row, const s32* bias, s32 zero_point);
 
 #define SPMM_S8_LEVEL(isa)        \
   LinesFunction spmm_lines_##isa; \
   StoreFunction spmm_store_##isa;
 #define SPMM_S8_KERNEL(isa, level, name, rows, lines, multiple, block_lines, value, form, short_sums, step, tile) \
   RunFunction name;
+#define SPMM_S8_COLUMN(isa, level, name, lines, lanes, form) RunFunction name;
 #include "kernels/spmm_s8/kernels.inc"
 #undef SPMM_S8_LEVEL
 #undef SPMM_S8_KERNEL
+#undef SPMM_S8_COLUMN
 
 }  // namespace whit::spmm_s8

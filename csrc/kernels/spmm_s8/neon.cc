@@ -7,7 +7,7 @@ namespace {
 
 using Int = Vector::Int;
 
-constexpr int kVectorsOfPairs = 4, kVectorsOfFours = 6, kVectorsOfShort = 4;
+constexpr int kVectorsOfPairs = 4, kVectorsOfFours = 6, kVectorsOfShort = 4, kPixelsOfQuads = 16;
 
 // From intrinsics, compilers take the weights through general registers.
 WHIT_INLINE void spread(const s8*& p, int8x16_t& w0, int8x16_t& w1) {
@@ -119,6 +119,36 @@ WHIT_INLINE void multiply_add_neighbours(Int& s0, Int& s1, Int& s2, Int& s3, con
 }
 #undef SCRATCH
 
+using BytesOfQuads = int8x16_t;
+
+WHIT_INLINE void interleave(const s8* a, const s8* b, int8x16_t& even, int8x16_t& odd) {
+  const int8x16_t x = vld1q_s8(a), y = vld1q_s8(b);
+  even = vtrn1q_s8(x, y), odd = vtrn2q_s8(x, y);
+}
+
+/// In this order for the same reason.
+WHIT_INLINE void multiply_add_interleaved(Int* sums, int8x16_t even_ab, int8x16_t odd_ab, int8x16_t even_cd,
+                                          int8x16_t odd_cd, int8x16_t w0, int8x16_t w1) {
+  Int s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+  __asm__(
+      "smull v4.8h, %[x0].8b, %[w0].8b\n\t"
+      "smull2 v5.8h, %[x0].16b, %[w0].16b\n\t"
+      "smlal v4.8h, %[y0].8b, %[w1].8b\n\t"
+      "smlal2 v5.8h, %[y0].16b, %[w1].16b\n\t"
+      "smull v6.8h, %[x1].8b, %[w0].8b\n\t"
+      "sadalp %[s0].4s, v4.8h\n\t"
+      "smull2 v7.8h, %[x1].16b, %[w0].16b\n\t"
+      "smlal v6.8h, %[y1].8b, %[w1].8b\n\t"
+      "sadalp %[s1].4s, v5.8h\n\t"
+      "smlal2 v7.8h, %[y1].16b, %[w1].16b\n\t"
+      "sadalp %[s2].4s, v6.8h\n\t"
+      "sadalp %[s3].4s, v7.8h\n\t"
+      : [s0] "+w"(s0), [s1] "+w"(s1), [s2] "+w"(s2), [s3] "+w"(s3)
+      : [x0] "w"(even_ab), [x1] "w"(odd_ab), [y0] "w"(even_cd), [y1] "w"(odd_cd), [w0] "w"(w0), [w1] "w"(w1)
+      : "v4", "v5", "v6", "v7");
+  sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+}
+
 /// TRN of 64 bits, for which compilers take ZIP.
 WHIT_INLINE int8x16_t lower_of(int8x16_t a, int8x16_t b) {
   int8x16_t c;
@@ -158,6 +188,9 @@ WHIT_INLINE void transpose(Int (&v)[4]) {
 }  // namespace
 }  // namespace whit::spmm_s8
 
+#include "kernels/spmm_s8/neon_gather.h"
+// after these
+#include "kernels/spmm_s8/neon_column.h"
 #include "kernels/spmm_s8/neon_rows.h"
 #include "kernels/spmm_s8/neon_tile.h"
 #include "kernels/spmm_s8/store.h"
@@ -208,11 +241,19 @@ void spmm_s8s8s32_1x1_short_neon(const Args& args, isize n_begin, isize n_end, i
 }
 
 void spmm_s8s8s32_4x1_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  walk<Pairs<4, 1>>(args, n_begin, n_end, pixels);
+  walk<Quads>(args, n_begin, n_end, pixels);
 }
 
 void spmm_s8s8s32_1x1_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  walk<Pairs<1, kVectorsOfPairs>>(args, n_begin, n_end, pixels);
+  walk<Pairs>(args, n_begin, n_end, pixels);
+}
+
+void spmm_s8s8s32_1x4_column_neon(const Args& args, isize n_begin, isize n_end, isize) {
+  column<ColumnOfFours>(args, n_begin, n_end);
+}
+
+void spmm_s8s8s32_1x1_column_neon(const Args& args, isize n_begin, isize n_end, isize) {
+  column<ColumnOfSingles>(args, n_begin, n_end);
 }
 
 void spmm_lines_neon(const Form& form, const Rows& rows, isize begin, isize count, isize k, s8* lines,
@@ -222,6 +263,7 @@ void spmm_lines_neon(const Form& form, const Rows& rows, isize begin, isize coun
 
 void spmm_store_neon(const s32* acc, isize acc_stride, isize n_begin, isize n_end, isize pixels, const EpilogueS8& spec,
                      void* out, isize out_stride, isize first_row) {
+  if (pixels == 1) return store_pixel(acc, acc_stride, n_begin, n_end, spec, out, out_stride, first_row);
   const NeonEpilogue epilogue(spec, out, out_stride);
   const isize whole = n_begin + (n_end - n_begin) / kColumns * kColumns;
   isize n = n_begin;

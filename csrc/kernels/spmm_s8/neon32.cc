@@ -9,7 +9,7 @@ namespace {
 
 using Int = Vector::Int;
 
-constexpr int kVectorsOfPairs = 2, kVectorsOfFours = 4, kVectorsOfShort = 4;
+constexpr int kVectorsOfPairs = 2, kVectorsOfFours = 4, kVectorsOfShort = 4, kPixelsOfQuads = 8;
 
 WHIT_INLINE void spread(const s8*& p, int8x16_t& w0, int8x16_t& w1) {
   w0 = vld1q_dup_s8(p), w1 = vld1q_dup_s8(p + 1), p += 2;
@@ -58,6 +58,19 @@ WHIT_INLINE void multiply_add_neighbours(Int& s0, Int& s1, Int& s2, Int& s3, con
   multiply_add_neighbours<kOffset + 16>(s2, s3, a, b, w0, w1);
 }
 
+using BytesOfQuads = int8x8_t;
+
+WHIT_INLINE void interleave(const s8* a, const s8* b, int8x8_t& even, int8x8_t& odd) {
+  const int8x8x2_t both = vtrn_s8(vld1_s8(a), vld1_s8(b));
+  even = both.val[0], odd = both.val[1];
+}
+WHIT_INLINE void multiply_add_interleaved(Int* sums, int8x8_t even_ab, int8x8_t odd_ab, int8x8_t even_cd,
+                                          int8x8_t odd_cd, int8x16_t w0, int8x16_t w1) {
+  const int8x8_t v = vget_low_s8(w0), w = vget_low_s8(w1);
+  sums[0] = vpadalq_s16(sums[0], vmlal_s8(vmull_s8(even_ab, v), even_cd, w));
+  sums[1] = vpadalq_s16(sums[1], vmlal_s8(vmull_s8(odd_ab, v), odd_cd, w));
+}
+
 template <int kBytes>
 WHIT_INLINE void exchange(int8x16_t& a, int8x16_t& b) {
   if constexpr (kBytes == 1) {
@@ -84,9 +97,24 @@ WHIT_INLINE void transpose(Int (&v)[4]) {
   }
 }
 
+WHIT_INLINE int8x8_t gather_bytes(const s8* x, const u8* places) {
+  int8x8_t v = vld1_dup_s8(x + places[0]);
+  v = vld1_lane_s8(x + places[1], v, 1), v = vld1_lane_s8(x + places[2], v, 2);
+  v = vld1_lane_s8(x + places[3], v, 3), v = vld1_lane_s8(x + places[4], v, 4);
+  v = vld1_lane_s8(x + places[5], v, 5), v = vld1_lane_s8(x + places[6], v, 6);
+  return vld1_lane_s8(x + places[7], v, 7);
+}
+WHIT_INLINE int8x16_t gather_fours(const s8* x, const u8* places) {
+  const auto at = [&](int i) { return reinterpret_cast<const s32*>(x + 4 * isize{places[i]}); };
+  int32x4_t v = vld1q_dup_s32(at(0));
+  v = vld1q_lane_s32(at(1), v, 1), v = vld1q_lane_s32(at(2), v, 2);
+  return vreinterpretq_s8_s32(vld1q_lane_s32(at(3), v, 3));
+}
+
 }  // namespace
 }  // namespace whit::spmm_s8
 
+#include "kernels/spmm_s8/neon_column.h"
 #include "kernels/spmm_s8/neon_rows.h"
 #include "kernels/spmm_s8/neon_tile.h"
 #include "kernels/spmm_s8/store.h"
@@ -101,8 +129,20 @@ void spmm_s8s8s32_1x1_short_neon32(const Args& args, isize n_begin, isize n_end,
   walk<Short>(args, n_begin, n_end, pixels);
 }
 
+void spmm_s8s8s32_4x1_neon32(const Args& args, isize n_begin, isize n_end, isize pixels) {
+  walk<Quads>(args, n_begin, n_end, pixels);
+}
+
 void spmm_s8s8s32_1x1_neon32(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  walk<Pairs<1, kVectorsOfPairs>>(args, n_begin, n_end, pixels);
+  walk<Pairs>(args, n_begin, n_end, pixels);
+}
+
+void spmm_s8s8s32_1x4_column_neon32(const Args& args, isize n_begin, isize n_end, isize) {
+  column<ColumnOfFours>(args, n_begin, n_end);
+}
+
+void spmm_s8s8s32_1x1_column_neon32(const Args& args, isize n_begin, isize n_end, isize) {
+  column<ColumnOfSingles>(args, n_begin, n_end);
 }
 
 void spmm_lines_neon32(const Form& form, const Rows& rows, isize begin, isize count, isize k, s8* lines,

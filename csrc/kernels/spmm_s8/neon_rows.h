@@ -1,17 +1,18 @@
 #pragma once
 // What NEON does alike with 64 and 32 bits. Include simd_s8/neon.h or neon32.h before, and define
-//     spread(p, w0, w1), spread_two(p, w0, w1)                     the next byte, or two, in all lanes, and those after
-//     it first_products(x, w), add_products(sum, x, w)                of the lower 8 bytes, to s16
-//     first_products_high(x, w), add_products_high(sum, x, w)      of the upper 8 bytes
-//     add_wide(s32 sum, s16), add_wide_high(s32 sum, s16)          the lower, the upper 4
-//     add_and_multiply<kOffset>(4 sums, low, high, a, b, w0, w1)    adds products to sums, then makes new ones of the
-//     16
-//                                                                  values from a[kOffset], b[kOffset] on
-//     add_and_multiply<kOffset>(4, 4 sums, ...)                    the same twice
-//     multiply_add_neighbours<kOffset>(...)                        adds products of 16 or 32 values, and neighbours, to
-//     2
-//                                                                  or 4 sums
-//     Int, kVectorsOfPairs, kVectorsOfFours, kVectorsOfShort            of a tile
+//     spread(p, w0, w1), spread_two(p, w0, w1)        the next byte, or two, in all lanes, and those after it
+//     first_products(x, w), add_products(sum, x, w)   of the lower 8 bytes, to s16
+//     first_products_high(x, w), add_products_high(sum, x, w)   of the upper 8 bytes
+//     add_wide(s32 sum, s16), add_wide_high(s32 sum, s16)       the lower, the upper 4
+//     add_and_multiply<kOffset>(4 sums, low, high, a, b, w0, w1)   adds products to sums, then makes new ones of the 16
+//                                                     values from a[kOffset], b[kOffset] on
+//     add_and_multiply<kOffset>(4, 4 sums, ...)       the same twice
+//     multiply_add_neighbours<kOffset>(...)           adds products of 16 or 32 values, and neighbours, to 2 or 4 sums
+//     interleave(a, b, even, odd)                     BytesOfQuads: values of two lines in turns, of every other pixel
+//     multiply_add_interleaved(sums, even, odd of two lines, even, odd of two more, w0, w1)   adds products and
+//                                                     neighbours, those of even pixels first
+//     Int, kVectorsOfPairs, kVectorsOfFours, kVectorsOfShort   of a tile
+//     kPixelsOfQuads                                  whose sums of four rows are in registers
 
 #include "kernels/spmm_s8/walk.h"
 
@@ -26,8 +27,7 @@ WHIT_INLINE void add_four(Int* sums, int16x8_t low, int16x8_t high) {
   sums[2] = add_wide(sums[2], high), sums[3] = add_wide_high(sums[3], high);
 }
 
-/// Entries of one weight or of kHeight rows, two at a time: products of two s8 with weights from -127 fit in s16.
-template <int kHeight, int kMostVectors>
+/// Entries of one weight, two at a time: products of two s8 with weights from -127 fit in s16.
 struct Pairs {
  private:
   /// Adds the products of the vector before, which in the end are those of the last one.
@@ -43,46 +43,59 @@ struct Pairs {
     }
     if constexpr (v + 2 < V) multiply<V, v + 2>(acc, low, high, a, b, w0, w1);
   }
-  /// Where sum i is.
-  WHIT_INLINE static isize at(const RunOfEntries& run, int i) {
-    return i / 4 % kRows * run.acc_stride + i / 4 / kRows * kStep + i % 4 * 4;
-  }
 
  public:
-  static constexpr int kRows = kHeight, kSets = 1, kStep = 16, kVectors = kMostVectors, kPixelBytes = 1;
-  static constexpr int kEntryBytes = kRows;
+  static constexpr int kRows = 1, kSets = 1, kStep = 16, kVectors = kVectorsOfPairs, kPixelBytes = 1;
+  static constexpr int kEntryValues = 1, kValueBytes = 1;
 
   template <int V>
   WHIT_INLINE static void row(const RunOfEntries& run) {
-    Int acc[V * kRows * 4 + kMore];
-    WHIT_UNROLL for (int i = 0; i < V * kRows * 4; ++i) {
-      const int r = i / 4 % kRows;
-      acc[i] = run.bias ? vdupq_n_s32(run.bias[r]) : vld1q_s32(run.acc + at(run, i));
+    Int acc[V * 4 + kMore];
+    WHIT_UNROLL for (int i = 0; i < V * 4; ++i) acc[i] = run.bias ? vdupq_n_s32(*run.bias) : vld1q_s32(run.acc + 4 * i);
+    int16x8_t low = vdupq_n_s16(0), high = low;
+    const s8* w = run.value<s8>(0);
+    for (isize e = 0; e < run.count; e += 2) {
+      int8x16_t w0, w1;
+      spread(w, w0, w1);
+      multiply<V>(acc, low, high, run.x(e), run.x(e + 1), w0, w1);
     }
-    if constexpr (kRows == 1) {
-      int16x8_t low = vdupq_n_s16(0), high = low;
-      const s8* w = run.value<s8>(0);
-      for (isize e = 0; e < run.count; e += 2) {
+    add_four(&acc[V * 4 - 4], low, high);
+    WHIT_UNROLL for (int i = 0; i < V * 4; ++i) vst1q_s32(run.acc + 4 * i, acc[i]);
+  }
+};
+
+/// Entries of four rows, four at a time: lines are interleaved in twos, which the rows share, and the instruction that
+/// sums neighbours adds four products to a sum. By TRN, which leaves even and odd pixels apart.
+struct Quads {
+  static constexpr int kRows = 4, kSets = 1, kStep = kPixelsOfQuads, kVectors = 1, kPixelBytes = 1;
+  static constexpr int kEntryValues = 4, kValueBytes = 1;
+
+  template <int>
+  WHIT_INLINE static void row(const RunOfEntries& run) {
+    constexpr int kSums = kStep / 4, kHalf = kSums / 2;  // of a row; of its even pixels, which come first
+    Int acc[kRows * kSums + kMore];
+    WHIT_UNROLL for (int r = 0; r < kRows; ++r) {
+      WHIT_UNROLL for (int i = 0; i < kHalf; ++i) {
+        const int32x4x2_t both = run.bias ? int32x4x2_t{{vdupq_n_s32(run.bias[r]), vdupq_n_s32(run.bias[r])}}
+                                          : vld2q_s32(run.acc + r * run.acc_stride + 8 * i);
+        acc[r * kSums + i] = both.val[0], acc[r * kSums + kHalf + i] = both.val[1];
+      }
+    }
+    const s8* w = run.value<s8>(0);
+    for (isize e = 0; e < run.count; e += 4) {
+      BytesOfQuads even_ab, odd_ab, even_cd, odd_cd;
+      interleave(run.x(e), run.x(e + 1), even_ab, odd_ab);
+      interleave(run.x(e + 2), run.x(e + 3), even_cd, odd_cd);
+      WHIT_UNROLL for (int r = 0; r < kRows; ++r) {
         int8x16_t w0, w1;
-        spread(w, w0, w1);
-        multiply<V>(acc, low, high, run.x(e), run.x(e + 1), w0, w1);
-      }
-      add_four(&acc[V * 4 - 4], low, high);
-    } else {
-      for (isize e = 0; e < run.count; e += 2) {
-        const s8 *a = run.x(e), *b = run.x(e + 1);
-        WHIT_UNROLL for (int v = 0; v < V; ++v) {
-          const int8x16_t x = vld1q_s8(a + v * kStep), y = vld1q_s8(b + v * kStep);
-          WHIT_UNROLL for (int r = 0; r < kRows; ++r) {
-            const s8* w = run.value<s8>(e * kRows + 2 * r);
-            const int8x16_t w0 = vld1q_dup_s8(w), w1 = vld1q_dup_s8(w + 1);
-            add_four(&acc[(v * kRows + r) * 4], add_products(first_products(x, w0), y, w1),
-                     add_products_high(first_products_high(x, w0), y, w1));
-          }
-        }
+        spread_two(w, w0, w1);
+        multiply_add_interleaved(&acc[r * kSums], even_ab, odd_ab, even_cd, odd_cd, w0, w1);
       }
     }
-    WHIT_UNROLL for (int i = 0; i < V * kRows * 4; ++i) vst1q_s32(run.acc + at(run, i), acc[i]);
+    WHIT_UNROLL for (int r = 0; r < kRows; ++r) {
+      WHIT_UNROLL for (int i = 0; i < kHalf; ++i)
+          vst2q_s32(run.acc + r * run.acc_stride + 8 * i, {{acc[r * kSums + i], acc[r * kSums + kHalf + i]}});
+    }
   }
 };
 
@@ -102,7 +115,8 @@ struct Fours {
   }
 
  public:
-  static constexpr int kRows = 1, kSets = 2, kStep = 8, kVectors = kVectorsOfFours, kPixelBytes = 2, kEntryBytes = 4;
+  static constexpr int kRows = 1, kSets = 2, kStep = 8, kVectors = kVectorsOfFours, kPixelBytes = 2;
+  static constexpr int kEntryValues = 4, kValueBytes = 1;
 
   template <int V>
   WHIT_INLINE static void row(const RunOfEntries& run) {
@@ -121,7 +135,8 @@ struct Fours {
 
 /// Entries of one weight of a small magnitude, which are summed in s16 for as long as the head says.
 struct Short {
-  static constexpr int kRows = 1, kSets = 1, kStep = 16, kVectors = kVectorsOfShort, kPixelBytes = 1, kEntryBytes = 1;
+  static constexpr int kRows = 1, kSets = 1, kStep = 16, kVectors = kVectorsOfShort, kPixelBytes = 1;
+  static constexpr int kEntryValues = 1, kValueBytes = 1;
 
   template <int V>
   WHIT_INLINE static void row(const RunOfEntries& run) {

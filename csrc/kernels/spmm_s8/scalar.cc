@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "kernels/simd_s8/scalar.h"
+#include "kernels/spmm_s8/column_rows.h"
 #include "kernels/spmm_s8/lines.h"
 #include "kernels/spmm_s8/walk.h"
 
@@ -10,7 +11,8 @@ namespace whit::spmm_s8 {
 namespace {
 
 struct Scalar {
-  static constexpr int kRows = 1, kSets = 1, kStep = 8, kVectors = 1, kPixelBytes = 1, kEntryBytes = 1;
+  static constexpr int kRows = 1, kSets = 1, kStep = 8, kVectors = 1, kPixelBytes = 1;
+  static constexpr int kEntryValues = 1, kValueBytes = 1;
 
   template <int>
   static void row(const RunOfEntries& run) {
@@ -25,10 +27,27 @@ struct Scalar {
   }
 };
 
+struct ScalarColumn {
+  static constexpr int kLanes = 4, kLines = 1, kEntries = kLanes * column_multiple(kLines);
+  using Sums = u32[kLanes];
+
+  static void clear(Sums& sums) { std::memset(sums, 0, sizeof(sums)); }
+  static void add_step(Sums& sums, const s8* x, const u8* places, const s8* weights) {
+    for (int e = 0; e < kEntries; ++e) sums[e % kLanes] += static_cast<u32>(x[places[e]] * weights[e]);
+  }
+  static void finish(const Sums& sums, const s32* bias, s32 (&out)[kLanes]) {
+    for (int l = 0; l < kLanes; ++l) out[l] = static_cast<s32>(sums[l] + static_cast<u32>(bias[l]));
+  }
+};
+
 }  // namespace
 
 void spmm_s8s8s32_1x1_scalar(const Args& args, isize n_begin, isize n_end, isize pixels) {
   walk<Scalar>(args, n_begin, n_end, pixels);
+}
+
+void spmm_s8s8s32_1x1_column_scalar(const Args& args, isize n_begin, isize n_end, isize) {
+  column<ScalarColumn>(args, n_begin, n_end);
 }
 
 void spmm_lines_scalar(const Form& form, const Rows& rows, isize begin, isize count, isize k, s8* lines,

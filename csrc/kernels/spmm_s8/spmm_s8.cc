@@ -6,7 +6,7 @@
 #include <iterator>
 
 #include "base/checked.h"
-#include "kernels/spmm_s8/kernel.h"
+#include "kernels/spmm_s8/column.h"
 
 namespace whit::spmm_s8 {
 namespace {
@@ -23,10 +23,24 @@ constexpr Kernel kKernels[] = {
    form,                                                                                                              \
    short_sums,                                                                                                        \
    step,                                                                                                              \
-   tile},
+   tile,                                                                                                              \
+   0},
+#define SPMM_S8_COLUMN(isa, level, function, lines, lanes, form)              \
+  {Isa::isa,                                                                  \
+   #function,                                                                 \
+   function,                                                                  \
+   spmm_lines_##level,                                                        \
+   spmm_store_##level,                                                        \
+   {1, lines, column_multiple(lines), 0, spmm::kColumnBand, spmm::Value::s8}, \
+   form,                                                                      \
+   false,                                                                     \
+   1,                                                                         \
+   1,                                                                         \
+   lanes},
 #include "kernels/spmm_s8/kernels.inc"
 #undef SPMM_S8_LEVEL
 #undef SPMM_S8_KERNEL
+#undef SPMM_S8_COLUMN
 };
 
 /// Products with weights of this magnitude that always add up to s16; short sums are flushed as often.
@@ -43,10 +57,31 @@ int largest_of(const Csr<s8>& csr) {
   return largest;
 }
 
-/// Whether a kernel's entries suit weights in such blocks: it wastes no products, or as few as any other.
+bool computes(const Kernel& kernel, const Problem& problem) {
+  if (kernel.lanes > 0) return problem.pixels == 1 && fits_column(kernel, problem.taps, problem.k);
+  return fits(kernel, problem.largest);
+}
+
+/// Whether a kernel's entries suit weights in such blocks: none has zeros.
 bool suits(const Kernel& kernel, const Block& block) {
-  const spmm::Layout& layout = kernel.layout;
-  return block.rows % layout.rows == 0 && block.lines % layout.lines == 0;
+  return block.rows % kernel.layout.rows == 0 && block.lines % kernel.layout.lines == 0;
+}
+
+/// The kernel's, with values as small as these are.
+spmm::Layout stream_layout(const Kernel& kernel, const Csr<s8>& csr) {
+  spmm::Layout layout = kernel.layout;
+  if (std::all_of(csr.values.begin(), csr.values.end(), [](s8 v) { return v >= -8 && v <= 7; }))
+    layout.value = spmm::Value::s4;
+  return layout;
+}
+
+/// Row i as one column.
+void column_from_row(const Kernel& kernel, const Rows& rows, isize i, isize k, s8* lines) {
+  const s8* row = rows.base + i * rows.row_stride;
+  if (rows.offsets) row = rows.offsets[i] >= 0 ? rows.base + rows.offsets[i] : rows.pad;
+  const s8 sign = static_cast<s8>(kernel.form.offset);
+  for (isize c = 0; c < k; ++c) lines[c] = static_cast<s8>(row[c] ^ sign);
+  std::memset(lines + k, 0, static_cast<std::size_t>(line_count(kernel, k) * kernel.form.channels - k));
 }
 
 }  // namespace
@@ -58,14 +93,18 @@ bool fits(const Kernel& kernel, int largest) {
 }
 
 const Kernel& select(const Problem& problem, IsaSet isa) {
-  const Kernel *best = nullptr, *last = nullptr;
-  for (const Kernel& kernel : kKernels) {
-    if (!isa.has(kernel.isa) || !fits(kernel, problem.largest)) continue;
-    if (last && last->isa != kernel.isa) break;
-    last = &kernel;
-    if (!best && suits(kernel, problem.block)) best = &kernel;
+  isa = isa.with(Isa::scalar);
+  const Kernel* best = nullptr;
+  for (const bool one_column : {true, false}) {
+    for (const Kernel& kernel : kKernels) {
+      if ((kernel.lanes > 0) != one_column || !isa.has(kernel.isa) || !computes(kernel, problem)) continue;
+      if (best && best->isa != kernel.isa) break;
+      if (suits(kernel, problem.block)) return kernel;
+      // With VNNI single weights are as fast in entries of four as any other way: all instructions take four.
+      if (!one_column && !best) best = &kernel;
+    }
   }
-  return best ? *best : last ? *last : *std::prev(std::end(kKernels));
+  return *best;
 }
 
 const char* name(const Kernel& kernel) { return kernel.name; }
@@ -79,31 +118,39 @@ isize line_bytes(const Kernel& kernel, isize pixels) {
   return round_up(pixels, kernel.step) * kernel.form.channels * kernel.form.bytes;
 }
 isize line_count(const Kernel& kernel, isize k) {
+  // Gathers of single values take those behind them along.
+  if (kernel.lanes > 0) return ceil_div(k, kernel.form.channels) + 1;
   return ceil_div(k, kernel.layout.lines) * (kernel.layout.lines / kernel.form.channels);
 }
 
 std::size_t packed_bytes(const Kernel& kernel, const Csr<s8>& csr) {
-  const std::size_t bytes = spmm::packed_bytes(csr, kernel.layout);
+  const std::size_t bytes =
+      kernel.lanes > 0 ? column_bytes(kernel, csr) : spmm::packed_bytes(csr, stream_layout(kernel, csr));
   return bytes > SIZE_MAX - sizeof(Head) ? SIZE_MAX : bytes + sizeof(Head);
 }
 
+s32 bias_without_zero_point(const Csr<s8>& csr, isize row, const s32* bias, s32 zero_point) {
+  u32 sum = 0;
+  for (s64 i = csr.starts[row]; i < csr.starts[row + 1]; ++i) sum += static_cast<u32>(csr.values[i]);
+  return static_cast<s32>(static_cast<u32>(bias ? bias[row] : 0) - static_cast<u32>(zero_point) * sum);
+}
+
 void pack(const Kernel& kernel, const Csr<s8>& csr, const s32* bias, s32 zero_point, std::byte* packed) {
-  const Head head{products_in_s16(kernel, largest_of(csr))};
+  const spmm::Layout layout = stream_layout(kernel, csr);
+  const Head head{products_in_s16(kernel, largest_of(csr)), layout.value == spmm::Value::s4};
   std::memcpy(packed, &head, sizeof(head));
   std::byte* const stream = packed + sizeof(Head);
-  spmm::pack(csr, kernel.layout, bias, stream);
+  const s32 zero = zero_point + kernel.form.offset;
+  if (kernel.lanes > 0) return pack_column(kernel, csr, bias, zero, stream);
+  spmm::pack(csr, layout, nullptr, stream);
   s32* packed_bias = reinterpret_cast<s32*>(stream + spmm::stream(stream).bias);
-  const u32 zero = static_cast<u32>(zero_point) + static_cast<u32>(kernel.form.offset);
-  for (isize n = 0; n < csr.n; ++n) {
-    u32 sum = 0;
-    for (s64 i = csr.starts[n]; i < csr.starts[n + 1]; ++i) sum += static_cast<u32>(csr.values[i]);
-    packed_bias[n] = static_cast<s32>(static_cast<u32>(packed_bias[n]) - zero * sum);
-  }
+  for (isize n = 0; n < csr.n; ++n) packed_bias[n] = bias_without_zero_point(csr, n, bias, zero);
 }
 
 void lines_from_rows(const Kernel& kernel, const Rows& rows, isize begin, isize count, isize k, void* lines,
                      isize line_stride) {
   if (count <= 0) return;
+  if (kernel.lanes > 0) return column_from_row(kernel, rows, begin, k, static_cast<s8*>(lines));
   const isize whole = ceil_div(k, kernel.form.channels), all = line_count(kernel, k);
   for (isize line = whole; line < all; ++line)
     std::memset(static_cast<std::byte*>(lines) + line * line_stride, 0,

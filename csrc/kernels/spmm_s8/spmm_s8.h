@@ -21,7 +21,7 @@ using spmm::Csr;
 
 struct Problem {
   isize n, taps, k;
-  isize pixels;       ///< taken at once; 0 = not known yet
+  isize pixels;       ///< taken at once; 0 = not known yet. 1 if it is never more
   Block block;        ///< that the weights come in (spmm::block_of())
   int largest = 127;  ///< magnitude of a weight
 };
@@ -36,9 +36,10 @@ const char* name(const Kernel& kernel);
 Isa isa(const Kernel& kernel);
 /// Whether the kernel's sums of such weights are exact. True for all of them up to 127, but for those of short sums.
 bool fits(const Kernel& kernel, int largest);
-/// What the kernel's stream of weights is like.
+/// What the kernel's stream of weights is like. Where all weights are in [-8, 7], pack() stores them as s4 instead.
 const spmm::Layout& layout(const Kernel& kernel);
-/// Pixels that run() takes through the weights at once.
+/// Pixels that run() takes through the weights at once. Kernels of 1 compute no more than one pixel, with one tap, from
+/// lines that follow each other: line_stride is line_bytes(kernel, 1).
 isize pixel_tile(const Kernel& kernel);
 /// run() takes `pixels` rounded up to a multiple of this: lines are read that far from every offset on, and rows of acc
 /// written. What is behind the pixels themselves may be anything.
@@ -51,7 +52,7 @@ isize line_bytes(const Kernel& kernel, isize pixels);
 /// Lines of k channels.
 isize line_count(const Kernel& kernel, isize k);
 
-/// SIZE_MAX, which no AlignedBuffer has, if the matrix is too large for a stream.
+/// SIZE_MAX, which no AlignedBuffer has, if the matrix is too large for the kernel's packed form.
 std::size_t packed_bytes(const Kernel& kernel, const Csr<s8>& csr);
 /// Packs valid rows (spmm::valid()) of values in [-127, 127], not -128, that fit the kernel into the packed_bytes() at
 /// `packed`, 64-byte aligned. bias: [n], or null for zeros.

@@ -26,9 +26,33 @@ WHIT_INLINE void load_pixels(const s32* acc, isize acc_stride, isize channels, V
   transpose(v);
 }
 
+/// Up to C vectors of channels of one pixel, at least C - 1 whole ones.
+template <int C>
+WHIT_INLINE void store_channels(const Epilogue& epilogue, const s32* acc, isize acc_stride, isize n, isize channels,
+                                isize row) {
+  constexpr int kLanes = Vector::kLanes;
+  s32 lanes[C * kLanes] = {};
+  for (isize i = 0; i < channels; ++i) lanes[i] = acc[(n + i) * acc_stride];
+  Vector::Int sums[1][C];
+  WHIT_UNROLL for (int c = 0; c < C; ++c) sums[0][c] = Vector::load(lanes + c * kLanes);
+  finish(epilogue, sums, Consecutive{row}, n, static_cast<int>(channels - (C - 1) * kLanes));
+}
+
+/// One pixel. Of acc, no other is read.
+[[gnu::noinline]] void store_pixel(const s32* acc, isize acc_stride, isize n_begin, isize n_end, const EpilogueS8& spec,
+                                   void* out, isize out_stride, isize row) {
+  constexpr isize kLanes = Vector::kLanes;
+  const Epilogue epilogue(spec, out, out_stride);
+  isize n = n_begin;
+  for (; n + 4 * kLanes <= n_end; n += 4 * kLanes) store_channels<4>(epilogue, acc, acc_stride, n, 4 * kLanes, row);
+  for (; n < n_end; n += kLanes)
+    store_channels<1>(epilogue, acc, acc_stride, n, n_end - n < kLanes ? n_end - n : kLanes, row);
+}
+
 WHIT_INLINE void store_pixels(const s32* acc, isize acc_stride, isize n_begin, isize n_end, isize pixels,
                               const EpilogueS8& spec, void* out, isize out_stride, isize first_row) {
   constexpr int kLanes = Vector::kLanes;
+  if (pixels == 1) return store_pixel(acc, acc_stride, n_begin, n_end, spec, out, out_stride, first_row);
   const Epilogue epilogue(spec, out, out_stride);
   for (isize n = n_begin; n < n_end; n += kLanes) {
     const isize channels = n_end - n < kLanes ? n_end - n : kLanes;

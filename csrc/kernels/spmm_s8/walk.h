@@ -4,7 +4,10 @@
 //     kRows, kSets          rows of an entry; lines from one set of lines to the next
 //     kStep, kVectors       pixels of a vector, vectors of a tile
 //     kPixelBytes           of a line
+//     kEntryValues, kValueBytes   values of an entry, and the bytes of one as row() reads it
 //     row<V>(run)           the sums of a run of entries, V vectors of pixels
+
+#include <type_traits>
 
 #include "kernels/simd_f32/unroll.h"
 #include "kernels/simd_s8/partial.h"
@@ -33,39 +36,83 @@ struct RunOfEntries {
   }
 };
 
+/// 64 values of s4 (spmm::Value) as T.
+template <class T>
+WHIT_INLINE void widen(const u8* nibbles, T* values) {
+  constexpr isize kHalf = spmm::kNibbles / 2;
+  for (isize i = 0; i < kHalf; ++i) {
+    values[i] = static_cast<T>(((nibbles[i] & 15) ^ 8) - 8);
+    values[i + kHalf] = static_cast<T>(((nibbles[i] >> 4) ^ 8) - 8);
+  }
+}
+
+/// The values of runs: where they are, or where s4 are widened to, those of some runs at once.
+template <class T, int kEntryValues>
+class Values {
+ public:
+  /// Of entries up to `end`.
+  WHIT_INLINE Values(const std::byte* list, bool s4, isize end) : list_(list), s4_(s4), end_(end * kEntryValues) {}
+
+  WHIT_INLINE const std::byte* of_run(isize entry, isize count) {
+    const isize first = entry * kEntryValues, last = first + count * kEntryValues;
+    if (!s4_) return list_ + first * isize{sizeof(T)};
+    if (last > widened_end_) fill(first);
+    return reinterpret_cast<const std::byte*>(buffer_ + (first - widened_));
+  }
+
+ private:
+  static constexpr isize kBlock = spmm::kNibbles, kMost = 2048;
+  static_assert(256 * kEntryValues + kBlock <= kMost);
+
+  [[gnu::noinline]] void fill(isize first) {
+    widened_ = first / kBlock * kBlock;
+    const isize end = (end_ + kBlock - 1) / kBlock * kBlock;
+    widened_end_ = end - widened_ < kMost ? end : widened_ + kMost;
+    const u8* nibbles = reinterpret_cast<const u8*>(list_) + widened_ / 2;
+    for (isize i = 0; i < widened_end_ - widened_; i += kBlock) widen(nibbles + i / 2, buffer_ + i);
+  }
+
+  const std::byte* list_;
+  bool s4_;
+  isize end_, widened_ = 0, widened_end_ = 0;
+  alignas(64) T buffer_[kMost];
+};
+
 /// Bands [band, band_end) of a block, V vectors of pixels.
 template <class Body, int V>
-[[gnu::noinline]] void add_block(const spmm::Stream& stream, const RunOfEntries& of, isize block, isize band,
-                                 isize band_end, isize values_per_entry, isize band_groups) {
+[[gnu::noinline]] void add_block(const spmm::Stream& stream, const RunOfEntries& of, bool s4, isize block, isize band,
+                                 isize band_end) {
+  constexpr isize kBandGroups = spmm::Layout().band;
+  using Value = std::conditional_t<Body::kValueBytes == 2, s16, s8>;
   RunOfEntries entries = of;
   const spmm::Start* start = stream.at<spmm::Start>(stream.starts) + block * static_cast<isize>(stream.bands);
-  const u8* const places = stream.at<u8>(stream.place_list);
-  const std::byte* const values = stream.at<std::byte>(stream.value_list);
+  Values<Value, Body::kEntryValues> values(stream.at<std::byte>(stream.value_list), s4,
+                                           static_cast<isize>(start[band_end].entry));
   const s32* const bias = stream.at<s32>(stream.bias);
+  isize entry = static_cast<isize>(start[band].entry);
   for (; band < band_end; ++band) {
     const spmm::Run* run = stream.at<spmm::Run>(stream.run_list) + start[band].run;
     const spmm::Run* const end = stream.at<spmm::Run>(stream.run_list) + start[band + 1].run;
-    entries.places = places + start[band].entry;
-    entries.values = values + static_cast<isize>(start[band].entry) * values_per_entry;
     for (; run < end; ++run) {
-      const isize row = (band * band_groups + run->group) * Body::kRows;
+      const isize row = (band * kBandGroups + run->group) * Body::kRows;
       entries.count = run->count;
+      entries.places = stream.at<u8>(stream.place_list) + entry;
+      entries.values = values.of_run(entry, entries.count);
       entries.acc = of.acc + row * of.acc_stride;
       entries.bias = block == 0 ? bias + row : nullptr;
       Body::template row<V>(entries);
-      entries.places += entries.count;
-      entries.values += entries.count * values_per_entry;
+      entry += entries.count;
     }
   }
 }
 
 template <class Body, int V>
-WHIT_INLINE void with_vectors(int vectors, const spmm::Stream& stream, const RunOfEntries& of, isize block, isize band,
-                              isize band_end) {
+WHIT_INLINE void with_vectors(int vectors, const spmm::Stream& stream, const RunOfEntries& of, bool s4, isize block,
+                              isize band, isize band_end) {
   if constexpr (V > 1) {
-    if (vectors < V) return with_vectors<Body, V - 1>(vectors, stream, of, block, band, band_end);
+    if (vectors < V) return with_vectors<Body, V - 1>(vectors, stream, of, s4, block, band, band_end);
   }
-  add_block<Body, V>(stream, of, block, band, band_end, Body::kEntryBytes, spmm::Layout().band);
+  add_block<Body, V>(stream, of, s4, block, band, band_end);
 }
 
 template <class Body>
@@ -92,7 +139,7 @@ WHIT_INLINE void walk(const Args& args, isize n_begin, isize n_end, isize pixels
                             .acc_stride = args.acc_stride,
                             .bias = nullptr,
                             .limit = head.limit};
-      with_vectors<Body, Body::kVectors>(static_cast<int>(end - begin), stream, of, block, band, band_end);
+      with_vectors<Body, Body::kVectors>(static_cast<int>(end - begin), stream, of, head.s4, block, band, band_end);
     }
   }
 }

@@ -73,7 +73,7 @@ WHIT_INLINE void store_rows(const s32* acc, isize acc_stride, isize n_begin, isi
                             const EpilogueS8& spec, void* out, isize out_stride, isize first_row) {
   const Epilogue epilogue(spec, out, out_stride);
   isize n = n_begin;
-  if (spec.output == EpilogueS8::Output::s8 && spec.activation == Activation::clamp && !spec.residual) {
+  if (pixels > 1 && spec.output == EpilogueS8::Output::s8 && spec.activation == Activation::clamp && !spec.residual) {
     for (; n + kColumns <= n_end; n += kColumns) {
       const s32* const from = acc + n * acc_stride;
       s8* const to = static_cast<s8*>(out) + first_row * out_stride + n;

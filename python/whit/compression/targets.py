@@ -70,22 +70,22 @@ def _by_dtype(s8: Mapping[str, float], f32: Mapping[str, float]) -> dict[tuple[s
 
 
 #: s8 on ARM, many pixels: counted by `python -m bench.arm.spmm` (90 % zeros, n = k = 256 and 1024, 196 pixels), shared
-#: out between what grows with the products and what with the pixels, the epilogue included. With dot products there is
-#: no kernel for single elements: each takes a block of four.
-#: x86, many pixels: fitted to `kernel_bench --filter spmm` (90 % zeros) at the clock of its peaks, as in
-#: csrc/ops/sparse_product.cc; one pixel of f32, single elements: the same program.
-#: All others are estimates from what inner loops must issue. One pixel: single elements gather, blocks of output
-#: channels do not. Layout: transposes of 16 x 16 bytes or 4 x 4 words in registers. One pixel, dense:
-#: bench/results/kernels.json, 1x1000x1280 (x86); ARM: what many pixels take and the loads that these share.
+#: out between what grows with the products and what with the pixels, the epilogue included; of the cortex-a76 1x4, from
+#: which elements and 4x1 are estimated. One pixel, cortex-a53 and a72: the same command, --sizes 1024 --pixels 1.
+#: x86: fitted to `kernel_bench --filter spmm` (90 % zeros; one pixel: 1024 x 1024) at the clock of its peaks, as in
+#: csrc/ops/sparse_product.cc. With VNNI single elements take blocks of four.
+#: All others are estimates from what inner loops must issue. One pixel of s8: blocks of output channels are single
+#: elements to its kernels. Layout: transposes of 16 x 16 bytes or 4 x 4 words in registers. One pixel, dense:
+#: bench/results/kernels.json, 1x1000x1280 (x86).
 _SPARSE: dict[str, Sparse] = {
     "cortex-a53": Sparse(
         16,
         _by_dtype(
-            s8={"element": 0.56, "1x4": 0.46, "4x1": 0.54, "8x1": 0.54},
+            s8={"element": 0.58, "1x4": 0.39, "4x1": 0.42, "8x1": 0.42},
             f32={"element": 1.10, "1x4": 1.05, "4x1": 0.80, "8x1": 0.80},
         ),
         _by_dtype(
-            s8={"dense": 0.30, "element": 4.0, "1x4": 1.5, "4x1": 0.8, "8x1": 0.6},
+            s8={"dense": 0.36, "element": 3.7, "1x4": 1.43, "4x1": 3.7, "8x1": 3.7},
             f32={"dense": 0.75, "element": 4.0, "1x4": 1.6, "4x1": 1.2, "8x1": 1.0},
         ),
         {"s8": 1.7, "f32": 1.3},
@@ -93,11 +93,11 @@ _SPARSE: dict[str, Sparse] = {
     "cortex-a72": Sparse(
         16,
         _by_dtype(
-            s8={"element": 0.25, "1x4": 0.19, "4x1": 0.25, "8x1": 0.25},
+            s8={"element": 0.22, "1x4": 0.14, "4x1": 0.19, "8x1": 0.19},
             f32={"element": 0.62, "1x4": 0.60, "4x1": 0.50, "8x1": 0.50},
         ),
         _by_dtype(
-            s8={"dense": 0.16, "element": 2.0, "1x4": 0.8, "4x1": 0.4, "8x1": 0.3},
+            s8={"dense": 0.145, "element": 1.39, "1x4": 0.61, "4x1": 1.39, "8x1": 1.39},
             f32={"dense": 0.40, "element": 2.0, "1x4": 1.0, "4x1": 0.7, "8x1": 0.6},
         ),
         {"s8": 1.1, "f32": 1.0},
@@ -105,11 +105,11 @@ _SPARSE: dict[str, Sparse] = {
     "cortex-a76": Sparse(
         16,
         _by_dtype(
-            s8={"element": 0.224, "1x4": 0.056, "4x1": 0.224, "8x1": 0.224},
+            s8={"element": 0.157, "1x4": 0.056, "4x1": 0.078, "8x1": 0.078},
             f32={"element": 0.37, "1x4": 0.36, "4x1": 0.30, "8x1": 0.30},
         ),
         _by_dtype(
-            s8={"dense": 0.06, "element": 1.5, "1x4": 0.4, "4x1": 0.25, "8x1": 0.15},
+            s8={"dense": 0.06, "element": 0.8, "1x4": 0.3, "4x1": 0.8, "8x1": 0.8},
             f32={"dense": 0.25, "element": 1.5, "1x4": 0.7, "4x1": 0.45, "8x1": 0.35},
         ),
         {"s8": 1.1, "f32": 0.5},
@@ -121,7 +121,7 @@ _SPARSE: dict[str, Sparse] = {
             f32={"element": 0.110, "1x4": 0.110, "4x1": 0.093, "8x1": 0.093},
         ),
         _by_dtype(
-            s8={"dense": 0.062, "element": 1.0, "1x4": 0.30, "4x1": 0.20, "8x1": 0.15},
+            s8={"dense": 0.062, "element": 0.65, "1x4": 0.20, "4x1": 0.65, "8x1": 0.65},
             f32={"dense": 0.41, "element": 0.70, "1x4": 0.70, "4x1": 0.60, "8x1": 0.55},
         ),
         {"s8": 0.17, "f32": 0.35},
@@ -129,11 +129,11 @@ _SPARSE: dict[str, Sparse] = {
     "x86-avx512vnni": Sparse(
         16,
         _by_dtype(
-            s8={"element": 0.085, "1x4": 0.022, "4x1": 0.080, "8x1": 0.080},
+            s8={"element": 0.085, "1x4": 0.022, "4x1": 0.028, "8x1": 0.028},
             f32={"element": 0.075, "1x4": 0.075, "4x1": 0.064, "8x1": 0.064},
         ),
         _by_dtype(
-            s8={"dense": 0.024, "element": 1.0, "1x4": 0.25, "4x1": 0.15, "8x1": 0.10},
+            s8={"dense": 0.024, "element": 0.65, "1x4": 0.18, "4x1": 0.65, "8x1": 0.65},
             f32={"dense": 0.44, "element": 0.70, "1x4": 0.70, "4x1": 0.60, "8x1": 0.55},
         ),
         {"s8": 0.21, "f32": 0.20},
@@ -187,6 +187,7 @@ _NEAREST = {
     "avx2": "x86-avx2",
     "avxvnni": "x86-avx512vnni",
     "avx512vnni": "x86-avx512vnni",
+    "avx512icl": "x86-avx512vnni",
     "amx": "x86-avx512vnni",
 }
 #: They cost nothing.
