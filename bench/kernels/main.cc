@@ -49,7 +49,14 @@ std::string cpu_name() {
   return name.substr(std::min(name.find_first_not_of(' '), name.size()));
 }
 
-const char* work_name(Work work) { return work == Work::s8 ? "s8" : work == Work::f32 ? "f32" : "aside"; }
+const char* work_name(Work work) {
+  switch (work) {
+    case Work::s8: return "s8";
+    case Work::f32: return "f32";
+    case Work::b1: return "b1";
+    default: return "aside";
+  }
+}
 
 class Report {
  public:

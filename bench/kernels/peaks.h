@@ -8,7 +8,7 @@
 
 namespace whit::bench {
 
-enum class Work : u8 { s8, f32, aside };
+enum class Work : u8 { s8, f32, b1, aside };
 
 struct Peak {
   Isa isa;

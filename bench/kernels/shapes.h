@@ -37,6 +37,12 @@ inline constexpr DepthwiseShape kSmallDepthwiseShapes[] = {
     {9, 20, 3, 1}, {9, 20, 3, 2}, {9, 20, 5, 1}, {9, 20, 5, 2}, {9, 20, 7, 1}};
 
 /// An image of the elementwise operators and of pooling.
+/// Binary layers of the same networks.
+inline constexpr GemmShape kBinaryShapes[] = {
+    {3136, 64, 64, 9},  {784, 128, 128, 9}, {196, 256, 256, 9}, {49, 512, 512, 9},
+    {784, 128, 128, 1}, {196, 512, 512, 1}, {1, 1000, 1024, 1}, {1, 4096, 4096, 1},
+};
+
 struct ImageShape {
   isize side, channels;
 };

@@ -4,22 +4,12 @@
 
 #include "base/buffer.h"
 #include "bindings/bindings.h"
+#include "bindings/dense_s8.h"
 #include "bindings/pools.h"
 #include "kernels/gemm_s8/gemm_s8.h"
 
 namespace whit::bindings {
 namespace {
-
-py::array checked_matrix(const py::handle& value, const char* what, const char* wanted) {
-  if (py::isinstance<py::array>(value)) {
-    const py::array array = py::reinterpret_borrow<py::array>(value);
-    if (array.dtype().equal(numpy_dtype(DType::s8)) && array.ndim() == 2 && (array.flags() & py::array::c_style))
-      return array;
-    raise_error(Code::invalid_argument,
-                std::string(what) + " must be C-contiguous int8 " + wanted + "; got " + describe(array));
-  }
-  raise_error(Code::invalid_argument, std::string(what) + " must be a numpy array, int8 " + wanted);
-}
 
 class PackedS8 {
  public:
@@ -38,12 +28,9 @@ class PackedS8 {
   }
 
   py::object multiply(const py::handle& lhs, const py::object& out, const std::optional<int>& threads) const {
-    const py::array x = checked_matrix(lhs, "gemm_s8: x", "[m, k]");
-    if (x.shape(1) != k_)
-      raise_error(Code::shape, "gemm_s8: x must have k = " + std::to_string(k_) + " columns; got " + describe(x));
+    const py::array x = checked_lhs(lhs, "gemm_s8", k_);
     const isize m = x.shape(0);
-    py::array result =
-        out.is_none() ? py::array(numpy_dtype(DType::s32), std::vector<py::ssize_t>{m, n_}) : checked_out(out, m, x);
+    py::array result = checked_out(out, "gemm_s8", m, n_, x);
     if (m == 0) return result;
     const int count = thread_count(threads);
     gemm_s8::Args args{};
@@ -55,14 +42,10 @@ class PackedS8 {
     args.out_stride = n_;
     const GilRelease release;
     const LentPool pool(count);
-    const isize rows = gemm_s8::tile_rows(*kernel_), columns = gemm_s8::panel_columns(*kernel_);
-    if (ceil_div(m, rows) >= count || n_ <= columns) {
-      pool->parallel_for(m, rows,
-                         [&](isize begin, isize end, int) { gemm_s8::run(*kernel_, args, begin, end, 0, n_); });
-    } else {
-      pool->parallel_for(n_, columns,
-                         [&](isize begin, isize end, int) { gemm_s8::run(*kernel_, args, 0, m, begin, end); });
-    }
+    share_product(*pool, count, m, gemm_s8::tile_rows(*kernel_), n_, gemm_s8::panel_columns(*kernel_),
+                  [&](isize m_begin, isize m_end, isize n_begin, isize n_end, int) {
+                    gemm_s8::run(*kernel_, args, m_begin, m_end, n_begin, n_end);
+                  });
     return result;
   }
 
@@ -72,18 +55,6 @@ class PackedS8 {
   const char* kernel() const { return gemm_s8::name(*kernel_); }
 
  private:
-  py::array checked_out(const py::object& out, isize m, const py::array& x) const {
-    const std::string wanted =
-        "gemm_s8: out must be writable C-contiguous int32 [" + std::to_string(m) + ", " + std::to_string(n_) + "]";
-    if (!py::isinstance<py::array>(out)) raise_error(Code::invalid_argument, wanted);
-    py::array array = py::reinterpret_borrow<py::array>(out);
-    if (!array.dtype().equal(numpy_dtype(DType::s32)) || array.ndim() != 2 || array.shape(0) != m ||
-        array.shape(1) != n_ || !(array.flags() & py::array::c_style) || !array.writeable())
-      raise_error(Code::shape, wanted + "; got " + describe(array));
-    if (overlap(array, x)) raise_error(Code::invalid_argument, "gemm_s8: out overlaps x");
-    return array;
-  }
-
   isize n_ = 0, k_ = 0;
   const gemm_s8::Kernel* kernel_ = nullptr;
   AlignedBuffer buffer_;

@@ -52,10 +52,12 @@ class GilRelease {
   PyThreadState* state_;
 };
 
+void bind_b1(py::module_& module);
 void bind_codec(py::module_& module);
 void bind_model(py::module_& module);
 void bind_kernels(py::module_& module);
 void bind_sparse(py::module_& module);
 void bind_system(py::module_& module);
+void bind_w4(py::module_& module);
 
 }  // namespace whit::bindings

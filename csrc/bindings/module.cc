@@ -80,4 +80,6 @@ PYBIND11_MODULE(_core, module) {
   whit::bindings::bind_model(module);
   whit::bindings::bind_kernels(module);
   whit::bindings::bind_sparse(module);
+  whit::bindings::bind_w4(module);
+  whit::bindings::bind_b1(module);
 }

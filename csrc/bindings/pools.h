@@ -15,6 +15,7 @@ class LentPool {
   LentPool(const LentPool&) = delete;
   LentPool& operator=(const LentPool&) = delete;
   ThreadPool* operator->() const { return pool_.get(); }
+  ThreadPool& operator*() const { return *pool_; }
 
  private:
   std::unique_ptr<ThreadPool> pool_;

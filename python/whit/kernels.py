@@ -10,10 +10,23 @@ import numpy as np
 from whit import _core
 from whit.errors import InvalidArgumentError, ShapeError
 
-__all__ = ["CsrMatrix", "PackedS8", "gemm_s8", "pack_s8"]
+__all__ = [
+    "CsrMatrix",
+    "PackedB1",
+    "PackedS8",
+    "PackedW4",
+    "gemm_b1",
+    "gemm_s8",
+    "gemm_w4",
+    "pack_b1",
+    "pack_s8",
+    "pack_w4",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+PackedB1 = _core.PackedB1
 PackedS8 = _core.PackedS8
+PackedW4 = _core.PackedW4
 
 
 def pack_s8(w: Array) -> PackedS8:
@@ -47,6 +60,84 @@ def gemm_s8(x: Array, packed: PackedS8, out: Array | None = None, threads: int |
 
     Raises:
         InvalidArgumentError: another dtype or layout, or out overlaps x.
+        ShapeError: sizes that do not fit.
+    """
+    return packed.multiply(x, out, threads)
+
+
+def pack_w4(w: Array) -> PackedW4:
+    """Lays out weights of 4 bits for `gemm_w4` on this CPU, in a little more than half a byte each.
+
+    A byte holds the codes `w + 8` of two weights: in its low bits the one that comes first where this CPU's kernel
+    wants them, in the high bits one that comes a register later. So packed weights are for this CPU and for no file.
+
+    Args:
+        w: C-contiguous int8 [n, k], values in [-8, 7].
+
+    Returns:
+        The packed weights: `shape` is (n, k), `nbytes` their size, `kernel` the kernel they are for.
+
+    Raises:
+        InvalidArgumentError: another dtype, rank or layout, or values that 4 bits do not hold.
+        ShapeError: n or k is 0.
+    """
+    return PackedW4(w)
+
+
+def gemm_w4(x: Array, packed: PackedW4, out: Array | None = None, threads: int | None = None) -> Array:
+    """out[m, n] = sum over k of x[m, k] * w[n, k], exactly, in s32 (wrapping): as `gemm_s8`, from half the memory.
+
+    Args:
+        x: C-contiguous int8 [m, k].
+        packed: weights from `pack_w4`, of shape (n, k).
+        out: C-contiguous int32 [m, n] to write into; None makes a new array.
+        threads: None takes WHIT_NUM_THREADS, else the CPUs available. The result does not depend on it.
+
+    Returns:
+        int32 [m, n].
+
+    Raises:
+        InvalidArgumentError: another dtype or layout, or out overlaps x.
+        ShapeError: sizes that do not fit.
+    """
+    return packed.multiply(x, out, threads)
+
+
+def pack_b1(w: Array, k: int | None = None) -> PackedB1:
+    """Lays out weights of +1 and -1, a bit each, for `gemm_b1` on this CPU.
+
+    A bit of 1 is -1, the sign of the value. Value i of a row is bit i % 8, from the lowest, of byte i // 8, as
+    `numpy.packbits(w < 0, axis=1, bitorder="little")` has them; the bits of the last byte beyond k do not count.
+
+    Args:
+        w: C-contiguous int8 [n, k], values +1 and -1; or uint8 [n, ceil(k / 8)], their bits.
+        k: values of a row; needed for bits, else the columns of w.
+
+    Returns:
+        The packed weights: `shape` is (n, k), `nbytes` their size, `kernel` the kernel they are for.
+
+    Raises:
+        InvalidArgumentError: another dtype, rank or layout; a value other than +1 and -1; bits without k.
+        ShapeError: n or k is 0, or rows of another length than k asks for.
+    """
+    return PackedB1(w, k)
+
+
+def gemm_b1(x: Array, packed: PackedB1, out: Array | None = None, threads: int | None = None) -> Array:
+    """out[m, n] = sum over k of x[m, k] * w[n, k], of +1 and -1, exactly, in s32.
+
+    Args:
+        x: C-contiguous int8 [m, k], values +1 and -1; or uint8 [m, ceil(k / 8)], their bits as `pack_b1` says, which
+            saves making them.
+        packed: weights from `pack_b1`, of shape (n, k).
+        out: C-contiguous int32 [m, n] to write into; None makes a new array.
+        threads: None takes WHIT_NUM_THREADS, else the CPUs available. The result does not depend on it.
+
+    Returns:
+        int32 [m, n]: k - 2 * (number of places where the bits of the rows differ).
+
+    Raises:
+        InvalidArgumentError: another dtype or layout, a value other than +1 and -1, or out overlaps x.
         ShapeError: sizes that do not fit.
     """
     return packed.multiply(x, out, threads)

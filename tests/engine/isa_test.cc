@@ -54,6 +54,7 @@ TEST_CASE("a level brings those below it") {
   CHECK(isa_up_to(Isa::neon32) == set_of({Isa::scalar, Isa::neon32}));
   CHECK(isa_up_to(Isa::avxvnni) == set_of({Isa::scalar, Isa::avx2, Isa::avxvnni}));
   CHECK(isa_up_to(Isa::avx512vnni) == set_of({Isa::scalar, Isa::avx2, Isa::avx512vnni}));
+  CHECK(isa_up_to(Isa::avx512icl) == set_of({Isa::scalar, Isa::avx2, Isa::avx512vnni, Isa::avx512icl}));
   CHECK(isa_up_to(Isa::amx) == set_of({Isa::scalar, Isa::avx2, Isa::avx512vnni, Isa::avx512icl, Isa::amx}));
   for (Isa isa : kAll) {
     const IsaSet set = isa_up_to(isa);

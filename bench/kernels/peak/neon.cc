@@ -26,6 +26,11 @@ f64 widening_products(u64 rounds) {
 f64 peak_smull_smlal_sadalp_neon(u64 rounds) { return widening_products<1>(rounds); }
 f64 peak_smull_3_smlal_sadalp_neon(u64 rounds) { return widening_products<2>(rounds); }
 
+f64 peak_eor_cnt_add_neon(u64 rounds) {
+  return multiply<8>(rounds, 128, vdupq_n_u8(0), vdupq_n_u8(0),
+                     [](auto acc, auto x, auto w) { return vaddq_u8(acc, vcntq_u8(veorq_u8(x, w))); });
+}
+
 f64 peak_fmla_neon(u64 rounds) {
   return multiply<16>(rounds, 4, vdupq_n_f32(0), vdupq_n_f32(0),
                       [](auto acc, auto x, auto w) { return vfmaq_f32(acc, x, w); });

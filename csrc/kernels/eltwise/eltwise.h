@@ -33,8 +33,9 @@ enum class Unary : u8 {
   round,  ///< halves to even
   sin,
   cos,
+  binarize,  ///< x < 0 ? -1 : 1
 };
-inline constexpr int kUnaryCount = static_cast<int>(Unary::cos) + 1;
+inline constexpr int kUnaryCount = static_cast<int>(Unary::binarize) + 1;
 
 struct UnaryArgs {
   const f32* x;

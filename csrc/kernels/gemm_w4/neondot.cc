@@ -1,0 +1,19 @@
+// ARMv8.2 dot products.
+
+#include "kernels/simd_s8/neon.h"
+
+namespace whit::gemm_w4 {
+namespace {
+
+constexpr int kGroup = 4;
+
+}  // namespace
+}  // namespace whit::gemm_w4
+
+#include "kernels/gemm_w4/neon_dots.h"
+// after the product
+#include "kernels/gemm_w4/few.h"
+#include "kernels/gemm_w4/grouped_rows.h"
+
+GEMM_W4_LEVEL(4x16k4, neondot)
+GEMM_W4_GROUPED_LEVEL(neondot)
