@@ -1,6 +1,7 @@
 # WHIT_OPS: the operators of a trimmed build, by the names of model/op_list.inc, as `whit inspect --ops MODEL.whit` prints
 # them. Only these and the kernels they need get into a program; loading a model with another one is an error. `sparse`
-# among them brings the kernels for weights that are mostly 0; without it conv and gemm run dense.
+# among them brings the kernels for weights that are mostly 0; without it conv and gemm run dense. `binarize` brings those of
+# conv, gemm and max_pool for bits.
 
 set(WHIT_OPS "" CACHE STRING "Operators to build, separated by ; or spaces (empty: all)")
 
@@ -22,5 +23,5 @@ if(_ops)
   list(JOIN _ops "," _joined)
   message(STATUS "whit is trimmed to WHIT_OPS: ${_ops}")
   set_source_files_properties(
-    ops/registry.cc ops/conv.cc ops/gemm.cc PROPERTIES COMPILE_DEFINITIONS "WHIT_OPS=\",${_joined},\"")
+    ops/registry.cc ops/conv.cc ops/gemm.cc ops/pool.cc PROPERTIES COMPILE_DEFINITIONS "WHIT_OPS=\",${_joined},\"")
 endif()

@@ -1,9 +1,9 @@
-// conv: six bodies behind one operator. Depthwise has its own kernels; 3x3 goes through Winograd's transforms where the
-// image is large enough (winograd_conv.h; on s8 where there are no dot products, winograd_s8_conv.h); everything else
-// is a matrix product whose rows are output pixels: read in place where a pixel needs one input pixel alone (1x1);
-// where channels are few, gathered a few pixels at a time (patch_conv.h) or, in large f32 images, read in place row by
-// row of the kernel (row_conv.h); else through a table of offsets built once per plan (indirect GEMM, Dukhan, "The
-// Indirect Convolution Algorithm", 2019), so there is no im2col buffer.
+// conv: seven bodies behind one operator. Bits have their own (binary_conv.h), depthwise has its own kernels; 3x3 goes
+// through Winograd's transforms where the image is large enough (winograd_conv.h; on s8 where there are no dot
+// products, winograd_s8_conv.h); everything else is a matrix product whose rows are output pixels: read in place where
+// a pixel needs one input pixel alone (1x1); where channels are few, gathered a few pixels at a time (patch_conv.h) or,
+// in large f32 images, read in place row by row of the kernel (row_conv.h); else through a table of offsets built once
+// per plan (indirect GEMM, Dukhan, "The Indirect Convolution Algorithm", 2019), so there is no im2col buffer.
 
 #include <limits>
 #include <type_traits>
@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "kernels/dwconv_f32/dwconv_f32.h"
 #include "kernels/dwconv_s8/dwconv_s8.h"
+#include "ops/binary_conv.h"
 #include "ops/patch_conv.h"
 #include "ops/row_conv.h"
 #include "ops/sparse_conv.h"
@@ -38,7 +39,7 @@ class ProductConv final : public ConvBody, private RowKernel {
     if (g_.is_pointwise()) return {};
     scratch_bytes_ = static_cast<std::size_t>(groups_[0].scratch_per_thread() * context.threads);
     fill_padding(context.node, context.inputs[0], &pad_);
-    return build_offsets(context.node);
+    return fill_offsets(context.node, g_, g_.in_channels, &offsets_);
   }
 
   const char* kernel_name() const override { return groups_[0].kernel_name(); }
@@ -74,25 +75,6 @@ class ProductConv final : public ConvBody, private RowKernel {
     const auto* x = reinterpret_cast<const Element*>(in) + (rows.begin - held.begin) * g_.in_w * g_.in_channels;
     groups_[0].run_rows({x, g_.in_channels, nullptr, nullptr}, (rows.end - rows.begin) * g_.out_w, epilogue_, residual,
                         g_.out_channels, out, out_element_bytes_, g_.out_stride);
-  }
-
-  Status build_offsets(const Node& node) {
-    if (s64{g_.in_pixels()} * g_.in_channels > std::numeric_limits<s32>::max())
-      return node_error(node, Code::unsupported, "an input image of more than 2^31 elements");
-    WHIT_RETURN_IF_ERROR(check_offsets(node, rows_, g_.taps()));
-    offsets_ = AlignedBuffer(allocation_bytes(rows_, g_.taps(), sizeof(s32)));
-    if (!offsets_.data()) return node_error(node, Code::out_of_memory, "no memory for the table of input offsets");
-    s32* offset = reinterpret_cast<s32*>(offsets_.data());
-    for (isize y = 0; y < g_.out_h; ++y)
-      for (isize x = 0; x < g_.out_w; ++x)
-        for (isize i = 0; i < g_.kernel_h; ++i)
-          for (isize j = 0; j < g_.kernel_w; ++j) {
-            const isize in_y = y * g_.stride_h + i * g_.dilation_h - g_.pad_top;
-            const isize in_x = x * g_.stride_w + j * g_.dilation_w - g_.pad_left;
-            const bool inside = in_y >= 0 && in_y < g_.in_h && in_x >= 0 && in_x < g_.in_w;
-            *offset++ = inside ? static_cast<s32>((in_y * g_.in_w + in_x) * g_.in_channels) : -1;
-          }
-    return {};
   }
 
   ConvGeometry g_{};
@@ -236,7 +218,9 @@ class Conv final : public Operator {
 
   Status prepare(const PrepareContext& context) override {
     if (context.outputs[0].row_stride) geometry_.out_stride = context.outputs[0].row_stride;
-    if (context.inputs[0].dtype() == DType::s8) {
+    if (is_binary(context)) {
+      if constexpr (is_compiled(",binarize,")) body_ = std::make_unique<BinaryConv>();
+    } else if (context.inputs[0].dtype() == DType::s8) {
       const bool winograd = WinogradS8Conv::suits(context, geometry_);
       body_ = sparse_body<SparseS8>(context, winograd ? kWinogradS8 : 1);
       if (!body_ && winograd) body_ = std::make_unique<WinogradS8Conv>();
@@ -262,6 +246,10 @@ class Conv final : public Operator {
   }
 
  private:
+  static bool is_binary(const PrepareContext& context) {
+    return is_compiled(",binarize,") && context.inputs[0].dtype() == DType::b1;
+  }
+
   /// What Winograd's algorithms take of the time of a product of all taps, about.
   static constexpr f64 kWinogradS8 = 0.6, kWinogradF32 = 0.4;
 

@@ -1,6 +1,7 @@
 #include "ops/conv_geometry.h"
 
 #include <cmath>
+#include <limits>
 
 #include "base/checked.h"
 #include "ops/checks.h"
@@ -36,6 +37,25 @@ Status check_offsets(const Node& node, s64 pixels, s64 taps) {
   if (checked_mul(pixels, taps, &entries) && entries <= kMost) return {};
   return node_error(node, Code::unsupported, "%lld output pixels of %lld kernel taps each are more than whit handles",
                     static_cast<long long>(pixels), static_cast<long long>(taps));
+}
+
+Status fill_offsets(const Node& node, const ConvGeometry& g, isize pixel, AlignedBuffer* offsets) {
+  if (s64{g.in_pixels()} * g.in_channels > std::numeric_limits<s32>::max())
+    return node_error(node, Code::unsupported, "an input image of more than 2^31 elements");
+  WHIT_RETURN_IF_ERROR(check_offsets(node, g.out_pixels(), g.taps()));
+  *offsets = AlignedBuffer(allocation_bytes(g.out_pixels(), g.taps(), sizeof(s32)));
+  if (!offsets->data()) return node_error(node, Code::out_of_memory, "no memory for the table of input offsets");
+  s32* offset = reinterpret_cast<s32*>(offsets->data());
+  for (isize y = 0; y < g.out_h; ++y)
+    for (isize x = 0; x < g.out_w; ++x)
+      for (isize i = 0; i < g.kernel_h; ++i)
+        for (isize j = 0; j < g.kernel_w; ++j) {
+          const isize in_y = y * g.stride_h + i * g.dilation_h - g.pad_top;
+          const isize in_x = x * g.stride_w + j * g.dilation_w - g.pad_left;
+          const bool inside = in_y >= 0 && in_y < g.in_h && in_x >= 0 && in_x < g.in_w;
+          *offset++ = inside ? static_cast<s32>((in_y * g.in_w + in_x) * pixel) : -1;
+        }
+  return {};
 }
 
 Status check_pad_values(const Node& node, isize channels) {

@@ -59,6 +59,10 @@ struct InsideRange {
 /// (1 GiB): that many come from a damaged or hostile file alone, and filling them would take memory that others need.
 Status check_offsets(const Node& node, s64 pixels, s64 taps);
 
+/// Where products read an image: for each output pixel and tap the input pixel, `pixel` units from one to the next, or
+/// -1 in the padding. s32 [out_pixels][taps]; an error if they do not fit s32 or memory.
+Status fill_offsets(const Node& node, const ConvGeometry& g, isize pixel, AlignedBuffer* offsets);
+
 /// What the padding holds in each channel of x: the attribute pad_values, as steps of x's quantisation (halves to even,
 /// clamped) if x is s8, or 0. For a conv that check_pad_values has passed.
 void fill_padding(const Node& node, const TensorInfo& x, std::vector<s8>* padding);

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "kernels/convert/convert.h"
+#include "ops/binary_product.h"
 #include "ops/product.h"
 #include "ops/sparse_conv.h"
 #include "ops/trim.h"
@@ -76,6 +77,27 @@ class SparseGemm final : public GemmBody {
   }
 
   SparseConv<Sparse> conv_;
+};
+
+/// b1 x, bits to bits or numbers.
+class BinaryGemm final : public GemmBody {
+ public:
+  Status prepare(const PrepareContext& context, isize m, isize n, isize k) override {
+    m_ = m, k_ = k, threads_ = context.threads;
+    out_stride_ = context.outputs[0].row_stride ? context.outputs[0].row_stride : n;
+    return product_.prepare(context, m, n, 1, k);
+  }
+  const char* kernel_name() const override { return product_.kernel_name(); }
+  std::size_t scratch_bytes() const override { return allocation_bytes(threads_, product_.scratch_per_thread()); }
+  void run(const RunContext& context) const override {
+    const u8* x = reinterpret_cast<const u8*>(context.inputs[0]);
+    product_.run({x, k_ / 8, nullptr, nullptr}, {}, m_, context.outputs[0], out_stride_, context.pool, context.scratch);
+  }
+
+ private:
+  BinaryProduct product_;
+  int threads_ = 1;
+  isize m_ = 0, k_ = 0, out_stride_ = 0;
 };
 
 /// f32 x in integers: each row is rounded to s8 on a grid of its own while the model runs ("dynamic quantisation").
@@ -174,6 +196,8 @@ class Gemm final : public Operator {
                         static_cast<long long>(dynamic));
     if (dynamic)
       body_ = std::make_unique<DynamicGemm>();
+    else if (is_compiled(",binarize,") && context.inputs[0].dtype() == DType::b1)
+      body_ = make_binary();
     else if (context.inputs[0].dtype() == DType::s8)
       body_ = make_body<SparseS8>(context);
     else
@@ -187,6 +211,11 @@ class Gemm final : public Operator {
   void run(const RunContext& context) const override { body_->run(context); }
 
  private:
+  static std::unique_ptr<GemmBody> make_binary() {
+    if constexpr (is_compiled(",binarize,")) return std::make_unique<BinaryGemm>();
+    return nullptr;
+  }
+
   template <class Sparse>
   std::unique_ptr<GemmBody> make_body(const PrepareContext& context) {
     if constexpr (is_compiled(",sparse,")) {

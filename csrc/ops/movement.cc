@@ -47,11 +47,15 @@ Status transpose_view(const Node& node, const std::vector<s64>& perm, const Shap
 }
 
 Status check_movement(const Node& node, const TensorInfo& input, const TensorInfo& output) {
+  if (dtype_bits(input.dtype()) < 8)
+    return node_error(node, Code::unsupported, "%s elements are smaller than a byte", dtype_name(input.dtype()));
+  return check_view(node, input, output);
+}
+
+Status check_view(const Node& node, const TensorInfo& input, const TensorInfo& output) {
   if (input.dtype() != output.dtype())
     return node_error(node, Code::unsupported, "input '%s' is %s but output '%s' is %s", tensor_name(input),
                       dtype_name(input.dtype()), tensor_name(output), dtype_name(output.dtype()));
-  if (dtype_bits(input.dtype()) < 8)
-    return node_error(node, Code::unsupported, "%s elements are smaller than a byte", dtype_name(input.dtype()));
   const Quantization &from = input.quantization(), &to = output.quantization();
   if (!from && !to) return {};
   if (!from || !to || from.axis >= 0 || to.axis >= 0 || from.scale != to.scale || from.zero_point != to.zero_point)

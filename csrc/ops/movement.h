@@ -17,7 +17,9 @@ Result<std::vector<int>> normalize_axes(const Node& node, const std::vector<s64>
 /// The transpose of a tensor of shape `in` by `perm` (as the attribute has it), in elements, and its shape.
 Status transpose_view(const Node& node, const std::vector<s64>& perm, const Shape& in, copy::View* view, Shape* out);
 
-/// Both tensors have the same dtype of 1, 2 or 4 bytes and, if quantised, the same quantisation per tensor.
+/// Both tensors have the same dtype and, if quantised, the same quantisation per tensor.
+Status check_view(const Node& node, const TensorInfo& input, const TensorInfo& output);
+/// check_view(), and elements have 1, 2 or 4 bytes.
 Status check_movement(const Node& node, const TensorInfo& input, const TensorInfo& output);
 
 inline isize element_bytes(const TensorInfo& info) { return dtype_bits(info.dtype()) / 8; }

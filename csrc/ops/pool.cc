@@ -4,9 +4,11 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "kernels/bitpack/bitpack.h"
 #include "kernels/pool/pool.h"
 #include "ops/checks.h"
 #include "ops/movement.h"
+#include "ops/trim.h"
 
 namespace whit::ops {
 namespace {
@@ -104,6 +106,9 @@ class Pool final : public Operator {
     const Node& node = context.node;
     const TensorInfo &x = context.inputs[0], &y = context.outputs[0];
     const pool::Table& table = pool::select(context.isa);
+    if constexpr (is_compiled(",binarize,")) {
+      if (!average_ && x.dtype() == DType::b1) return prepare_bits(context);
+    }
     const bool s8_input = x.dtype() == DType::s8;
     if (average_) {
       args_.average.count_include_pad = node.attributes.integer("count_include_pad") != 0;
@@ -141,6 +146,20 @@ class Pool final : public Operator {
   }
 
  private:
+  /// The maximum of +1 and -1.
+  Status prepare_bits(const PrepareContext& context) {
+    WHIT_RETURN_IF_ERROR(require_dtype(context.node, "output", context.outputs[0], DType::b1));
+    if (args_.geometry.channels % 8 != 0)
+      return node_error(context.node, Code::unsupported, "b1 needs channels in multiples of 8; there are %td",
+                        args_.geometry.channels);
+    args_.geometry.channels /= 8;
+    run_ = [](const pool::Args& args, isize begin, isize end) {
+      bitpack::max_pool(args.geometry, static_cast<const u8*>(args.x), static_cast<u8*>(args.y), begin, end);
+    };
+    kernel_ = "max_pool_b1";
+    return {};
+  }
+
   bool average_;
   pool::Args args_{};
   isize rows_ = 0;

@@ -1,5 +1,6 @@
-// clip .. cos: f32 element by element, s8 through a table of the function of the 256 dequantised values.
+// clip .. cos, binarize: f32 element by element, s8 through a table of the function of the 256 dequantised values.
 
+#include "kernels/bitpack/bitpack.h"
 #include "kernels/convert/convert.h"
 #include "kernels/eltwise/eltwise.h"
 #include "ops/lut_s8.h"
@@ -10,7 +11,7 @@ namespace {
 
 using eltwise::Unary;
 
-class UnaryOperator final : public Operator {
+class UnaryOperator : public Operator {
  public:
   /// p, q: names of the attributes that UnaryArgs::p and q hold, or null.
   UnaryOperator(Unary function, int cost, const char* p, const char* q)
@@ -87,6 +88,51 @@ class UnaryOperator final : public Operator {
   std::string name_;
 };
 
+/// To numbers as the others, or to bits.
+class Binarize final : public UnaryOperator {
+ public:
+  Binarize() : UnaryOperator(Unary::binarize, 1, nullptr, nullptr) {}
+
+  Status infer(const Node& node, std::span<const TensorInfo> inputs, std::span<Shape> outputs) override {
+    elements_ = inputs[0].shape.elements();
+    return UnaryOperator::infer(node, inputs, outputs);
+  }
+
+  Status prepare(const PrepareContext& context) override {
+    const TensorInfo &x = context.inputs[0], &y = context.outputs[0];
+    if (y.dtype() != DType::b1) return UnaryOperator::prepare(context);
+    table_ = &bitpack::select(context.isa);
+    kernel_ = table_->name;
+    is_s8_ = x.dtype() == DType::s8;
+    if (!is_s8_) return require_dtype(context.node, "input", x, DType::f32);
+    WHIT_RETURN_IF_ERROR(require_per_tensor_s8(context.node, "input", x));
+    zero_ = static_cast<s8>(zero_point_of(x));
+    return {};
+  }
+
+  void run(const RunContext& context) const override {
+    if (!table_) return UnaryOperator::run(context);
+    constexpr isize kBits = 512;  // bytes are not shared by threads
+    context.pool.parallel_for(ceil_div(elements_, kBits), work_grain(kBits), [&](isize begin, isize end, int) {
+      const isize first = begin * kBits, count = std::min(end * kBits, elements_) - first;
+      u8* bits = reinterpret_cast<u8*>(context.outputs[0]) + first / 8;
+      if (is_s8_) {
+        const s8* x = reinterpret_cast<const s8*>(context.inputs[0]) + first;
+        table_->pack_s8({x, 0, count, nullptr, zero_, bits, 0}, 0, 1);
+      } else {
+        const f32* x = reinterpret_cast<const f32*>(context.inputs[0]) + first;
+        table_->pack_f32({x, 0, count, nullptr, 0.0f, bits, 0}, 0, 1);
+      }
+    });
+  }
+
+ private:
+  const bitpack::Table* table_ = nullptr;  // null: to numbers
+  bool is_s8_ = false;
+  s8 zero_ = 0;
+  isize elements_ = 0;
+};
+
 }  // namespace
 
 // Costs are rough numbers of simple operations per element; they decide when a second thread is worth waking.
@@ -117,5 +163,7 @@ WHIT_UNARY(round, 1, nullptr, nullptr)
 WHIT_UNARY(sin, 12, nullptr, nullptr)
 WHIT_UNARY(cos, 12, nullptr, nullptr)
 #undef WHIT_UNARY
+
+std::unique_ptr<Operator> make_binarize(const Node&) { return std::make_unique<Binarize>(); }
 
 }  // namespace whit::ops

@@ -11,8 +11,8 @@ namespace {
 class ViewOperator : public Operator {
  public:
   Status prepare(const PrepareContext& context) override {
-    WHIT_RETURN_IF_ERROR(check_movement(context.node, context.inputs[0], context.outputs[0]));
-    bytes_ = context.inputs[0].shape.elements() * element_bytes(context.inputs[0]);
+    WHIT_RETURN_IF_ERROR(check_view(context.node, context.inputs[0], context.outputs[0]));
+    bytes_ = ceil_div(context.inputs[0].shape.elements() * dtype_bits(context.inputs[0].dtype()), 8);
     kernel_ = "view";
     is_view_ = true;
     return {};

@@ -682,6 +682,7 @@ OPERATORS: dict[str, Callable[[Call], Any]] = {
     "round": unary(lambda call, x: np.rint(x)),
     "sin": unary(lambda call, x: np.sin(x)),
     "cos": unary(lambda call, x: np.cos(x)),
+    "binarize": unary(lambda call, x: np.where(x < 0, -1.0, 1.0)),
     "max_pool": max_pool,
     "average_pool": average_pool,
     "reduce_mean": reduce_mean,

@@ -24,6 +24,7 @@ import numpy as np
 
 from whit.ir import PRODUCTS, Graph, Node
 from whit.optimize.base import attribute_floats
+from whit.optimize.fold_bits import binary_products
 
 if TYPE_CHECKING:
     from whit.compression.steps import Step
@@ -92,8 +93,9 @@ def make_plan(graph: Graph, step: Step) -> Plan:
 
 def _choose_nodes(graph: Graph, step: Step, plan: Plan, consumers: dict[str, list[Node]]) -> None:
     candidates: set[Node] = set()
+    binary = binary_products(graph)
     for node in reversed(graph.nodes):
-        reason = _reason_against(graph, node, step)
+        reason = "multiplies bits" if node.name in binary else _reason_against(graph, node, step)
         if reason is not None:
             plan.reasons[node.name] = reason
         elif node.op in PRODUCTS or any(

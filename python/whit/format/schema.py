@@ -38,6 +38,7 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "MINOR",
     "MINOR_VERSIONS",
+    "OPERATOR_VERSIONS",
     "PALETTE",
     "PAYLOAD",
     "SECTION",
@@ -54,6 +55,8 @@ MAGIC = b"\x89WHIT\r\n\x1a"
 VERSION = (1, 0)
 #: What is younger than that: (operator, attribute) -> minor version. As defaults these are not written.
 MINOR_VERSIONS = {("conv", "pad_values"): 1, ("quantize_linear", "perm"): 1, ("gemm", "dynamic"): 2}
+#: The same of operators.
+OPERATOR_VERSIONS = {"binarize": 4}
 ALIGNMENT = 64
 
 #: magic, major, minor, section count, file bytes, CRC-32C, reserved.
@@ -70,7 +73,7 @@ BLOCKS, ADAPTIVE, ADAPTIVE_CONTINUED = 0, 1, 2
 #: Values that a coded byte may stand for.
 MAX_EXPANSION = 256
 #: The newest minor version that writers know.
-MINOR = 3
+MINOR = 4
 #: The minor version that defined encodings and coded sections; those of other versions.
 CODED_VERSION = 2
 ENCODING_VERSIONS = {DENSE: 0, CSR: 3, BITMAP: 3}

@@ -106,6 +106,7 @@ def _minor_version(graph: Graph) -> int:
     """The lowest one that defines everything in the graph."""
     needed = [schema.VERSION[1]]
     for node in graph.nodes:
+        needed.append(schema.OPERATOR_VERSIONS.get(node.op, 0))
         needed += [schema.MINOR_VERSIONS.get((node.op, name), 0) for name, value in node.attributes.items() if value]
         if node.op == "requantize" and graph.tensors[node.inputs[0]].dtype == "u8":
             needed.append(1)

@@ -12,6 +12,7 @@ from whit.ir import Graph, verify
 from whit.optimize.base import NodePass, Pass, clone
 from whit.optimize.cancel_transposes import CancelTransposes
 from whit.optimize.fold_batch_norm import FoldBatchNorm
+from whit.optimize.fold_bits import FoldBits
 from whit.optimize.fold_constants import FoldConstants
 from whit.optimize.fold_input_affine import FoldInputAffine
 from whit.optimize.fold_qdq import FoldQdq
@@ -39,7 +40,7 @@ _FLOAT: tuple[Pass, ...] = (
     FuseActivation(),
     FuseResidual(),
 )
-PIPELINE: tuple[tuple[Pass, ...], ...] = (_FLOAT, (*_FLOAT, FoldQdq()), (FuseQuantizeTranspose(),))
+PIPELINE: tuple[tuple[Pass, ...], ...] = (_FLOAT, (*_FLOAT, FoldQdq()), (FuseQuantizeTranspose(),), (FoldBits(),))
 
 _MAX_ROUNDS = 50
 

@@ -34,7 +34,21 @@ Permutation = Callable[[int], tuple[int, ...]]
 UNARY = frozenset(
     (
         *("clip", "leaky_relu", "elu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu", "erf"),
-        *("softplus", "exp", "log", "sqrt", "reciprocal", "abs", "neg", "floor", "ceil", "round", "sin", "cos"),
+        *(
+            "softplus",
+            "exp",
+            "log",
+            "sqrt",
+            "reciprocal",
+            "abs",
+            "neg",
+            "floor",
+            "ceil",
+            "round",
+            "sin",
+            "cos",
+            "binarize",
+        ),
         *("quantize_linear", "dequantize_linear", "requantize", "cast"),
     )
 )

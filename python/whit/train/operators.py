@@ -254,6 +254,20 @@ def _layer_normalization(node: Node) -> Operator:
     return layer_normalization
 
 
+class _Binarize(torch.autograd.Function):
+    """+1 and -1; the gradient passes where |x| is at most 1 (Hubara et al., "Binarized Neural Networks", 2016)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x.abs() <= 1)
+        return torch.where(x < 0, -1.0, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (inside,) = ctx.saved_tensors
+        return grad * inside
+
+
 BUILDERS: dict[str, Callable[[Node], Operator]] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
@@ -290,6 +304,7 @@ BUILDERS: dict[str, Callable[[Node], Operator]] = {
     "round": _plain(torch.round),
     "sin": _plain(torch.sin),
     "cos": _plain(torch.cos),
+    "binarize": _plain(_Binarize.apply),
     "softmax": _softmax(torch.softmax),
     "log_softmax": _softmax(torch.log_softmax),
     "layer_normalization": _layer_normalization,

@@ -106,6 +106,7 @@ UNARY: dict[str, tuple[dict[str, Any], Bound]] = {
     "round": ({}, exact),
     "sin": ({}, ulps(0.501)),
     "cos": ({}, ulps(0.501)),
+    "binarize": ({}, exact),
 }
 #: More attributes of some of them.
 VARIANTS: tuple[tuple[str, dict[str, Any], Bound], ...] = (

@@ -136,6 +136,7 @@ def test_minor_version_is_the_lowest_that_will_do() -> None:
     assert minor(Node("quantize_linear", "", ["x"], ["y"]), f32) == 0
     assert minor(Node("quantize_linear", "", ["x"], ["y"], {"perm": []}), f32) == 0
     assert minor(Node("quantize_linear", "", ["x"], ["y"], {"perm": [0, 1]}), f32) == 1
+    assert minor(Node("binarize", "", ["x"], ["y"]), f32) == 4
     assert minor(Node("requantize", "", ["x"], ["y"]), s8) == 0
     assert minor(Node("requantize", "", ["x"], ["y"]), u8) == 1
 

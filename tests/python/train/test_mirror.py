@@ -174,3 +174,15 @@ def test_wrong_shapes_name_the_node() -> None:
     graph, _ = small()
     with pytest.raises(whit.ShapeError, match=r"node 'conv0' \(conv\) cannot compute with shapes \(2, 6, 6, 4\)"):
         TorchGraph(graph)(torch.zeros(2, 6, 6, 4))
+
+
+def test_binarize_lets_gradients_through_where_values_are_small() -> None:
+    """Hubara et al., "Binarized Neural Networks", 2016, equation 4."""
+    b = Builder()
+    x = b.input("x", 1, 6)
+    b.graph.outputs = [b.node("binarize", x)]
+    values = torch.tensor([[-2.0, -1.0, -0.25, 0.0, 1.0, 1.5]], requires_grad=True)
+    (y,) = TorchGraph(b.graph)({"x": values}).values()
+    assert y.tolist() == [[-1, -1, -1, 1, 1, 1]]
+    (y * torch.arange(1.0, 7.0)).sum().backward()
+    assert values.grad.tolist() == [[0, 2, 3, 4, 5, 0]]

@@ -26,6 +26,7 @@ _UNARY = frozenset(
     {
         *("clip", "leaky_relu", "elu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu", "erf"),
         *("softplus", "exp", "log", "sqrt", "reciprocal", "abs", "neg", "floor", "ceil", "round", "sin", "cos", "cast"),
+        "binarize",
     }
 )
 #: For open sizes, where a reshape is looked at.

@@ -130,6 +130,8 @@ class Context:
         self._prepared: dict[tuple[ir.Value, str], str] = {}
         self._channels_last: dict[str, str] = {}
         self._offset_u8: set[str] = set()
+        #: Results of comparisons, whose tensors are f32 +1 and -1, and which of the two stands for true.
+        self.truths: dict[ir.Value, int] = {}
         self._taken = {str(value.name) for node in model.graph for value in node.outputs}
         self._taken.update(str(value.name) for value in (*model.graph.inputs, *model.graph.initializers.values()))
         self._node_name, self._node_names, self._emitted = "", {""}, 0

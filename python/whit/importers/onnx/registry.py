@@ -51,7 +51,6 @@ _HINTS = {
     "Scan": ("LSTM",),
     "ScatterElements": ("Concat", "Slice", "Pad"),
     "ScatterND": ("Concat", "Slice", "Pad"),
-    "Sign": ("Clip",),
     "Tan": ("Sin", "Cos", "Div"),
     "TopK": ("ArgMax", "ReduceMax"),
     "Where": ("Clip", "Relu", "Max", "Min", "Mul"),
@@ -64,7 +63,7 @@ _LOGIC = "there are no boolean tensors"
 _REASONS = {
     **dict.fromkeys(("Shape", "Size", "ConstantOfShape", "Range", "NonZero"), _AT_RUN_TIME),
     **dict.fromkeys(("If", "Loop", "Scan"), "control flow that depends on the input is not supported"),
-    **dict.fromkeys(("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Where"), _LOGIC),
+    "Equal": _LOGIC,
     **dict.fromkeys(("And", "Or", "Not", "Xor", "IsNaN", "IsInf"), _LOGIC),
     **dict.fromkeys(
         ("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul"),

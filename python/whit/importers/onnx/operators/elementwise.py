@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from whit.importers.onnx.context import Context, Operation, Unsupported
+from whit.importers.onnx.operators.comparison import choose
 from whit.importers.onnx.registry import handles
 
 _BINARY = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "PRelu": "prelu"}
@@ -204,6 +205,8 @@ def _dropout(context: Context, operation: Operation) -> str:
 
 @handles("Cast")
 def _cast(context: Context, operation: Operation) -> str:
+    if operation.input(0) in context.truths:
+        return choose(context, operation.input(0), 1, 0)
     source, target = context.dtype(operation.input(0)), context.dtype(operation.output)
     x = context.tensor(operation.input(0))
     if source == target:
