@@ -7,6 +7,7 @@
 
 #include "bindings/bindings.h"
 #include "engine/session.h"
+#include "ops/product.h"
 #include "ops/sparse_product.h"
 
 namespace whit::bindings {
@@ -109,12 +110,18 @@ class PyModel {
     return list;
   }
   /// Whether the engine may run a product of this model with kernels for sparse weights.
-  bool has_sparse_weights() const {
-    const auto is_sparse = [&](const Node& node) {
+  bool has_sparse_weights() const { return has_weights(ops::has_many_zeros); }
+  /// The same of kernels for weights of few values.
+  bool has_coded_weights() const {
+    return has_weights([](const Tensor& w) { return w.is_constant() && ops::ProductW4::suits(w); });
+  }
+  /// Of a conv or gemm.
+  template <class Predicate>
+  bool has_weights(const Predicate& predicate) const {
+    return std::any_of(model().nodes.begin(), model().nodes.end(), [&](const Node& node) {
       const bool product = node.op == Op::conv || node.op == Op::gemm;
-      return product && ops::has_many_zeros(model().tensors[static_cast<std::size_t>(node.inputs[1])]);
-    };
-    return std::any_of(model().nodes.begin(), model().nodes.end(), is_sparse);
+      return product && predicate(model().tensors[static_cast<std::size_t>(node.inputs[1])]);
+    });
   }
 
   /// The dense values of a constant, as bytes.
@@ -478,6 +485,7 @@ void bind_model(py::module_& module) {
       .def("constant", &PyModel::constant, py::arg("name"))
       .def("nodes", &PyModel::nodes)
       .def_property_readonly("has_sparse_weights", &PyModel::has_sparse_weights)
+      .def_property_readonly("has_coded_weights", &PyModel::has_coded_weights)
       .def_property_readonly("metadata", [](const PyModel& self) { return self.model().metadata; })
       .def_property_readonly("file_bytes", [](const PyModel& self) { return self.model().file_bytes; })
       .def_property_readonly(

@@ -36,15 +36,17 @@ class ProductConv final : public ConvBody, private RowKernel {
     groups_.resize(static_cast<std::size_t>(g_.group));
     for (isize i = 0; i < g_.group; ++i)
       WHIT_RETURN_IF_ERROR(groups_[static_cast<std::size_t>(i)].prepare(context, rows_, i * n, n, g_.taps(), k));
+    scratch_bytes_ = allocation_bytes(groups_[0].scratch_per_thread(!g_.is_pointwise()), context.threads);
     if (g_.is_pointwise()) return {};
-    scratch_bytes_ = static_cast<std::size_t>(groups_[0].scratch_per_thread() * context.threads);
     fill_padding(context.node, context.inputs[0], &pad_);
     return fill_offsets(context.node, g_, g_.in_channels, &offsets_);
   }
 
   const char* kernel_name() const override { return groups_[0].kernel_name(); }
   std::size_t scratch_bytes() const override { return scratch_bytes_; }
-  const RowKernel* row_kernel() const override { return g_.is_pointwise() && g_.group == 1 ? this : nullptr; }
+  const RowKernel* row_kernel() const override {
+    return g_.is_pointwise() && g_.group == 1 && !Product::kUnpacks ? this : nullptr;
+  }
 
   void run(const RunContext& context) const override {
     const auto* x = reinterpret_cast<const Element*>(context.inputs[0]);
@@ -224,12 +226,12 @@ class Conv final : public Operator {
       const bool winograd = WinogradS8Conv::suits(context, geometry_);
       body_ = sparse_body<SparseS8>(context, winograd ? kWinogradS8 : 1);
       if (!body_ && winograd) body_ = std::make_unique<WinogradS8Conv>();
-      if (!body_) body_ = make_body<DepthwiseS8>();
+      if (!body_) body_ = make_body<DepthwiseS8>(context);
     } else {
       const isize tile = winograd_tile(context);
       body_ = sparse_body<SparseF32>(context, tile > 0 ? kWinogradF32 : 1);
       if (!body_ && tile > 0) body_ = std::make_unique<WinogradConv>(tile);
-      if (!body_) body_ = make_body<DepthwiseF32>();
+      if (!body_) body_ = make_body<DepthwiseF32>(context);
     }
     WHIT_RETURN_IF_ERROR(body_->prepare(context, geometry_));
     kernel_ = body_->kernel_name();
@@ -270,13 +272,17 @@ class Conv final : public Operator {
   }
 
   template <class Depthwise>
-  std::unique_ptr<ConvBody> make_body() const {
+  std::unique_ptr<ConvBody> make_body(const PrepareContext& context) const {
     using Product = typename Depthwise::Product;
     if (geometry_.is_depthwise()) return std::make_unique<DepthwiseConv<Depthwise>>();
     if constexpr (std::is_same_v<Product, ProductF32>) {
       if (RowConv::suits(geometry_)) return std::make_unique<RowConv>();
     }
     if (PatchConv<Product>::suits(geometry_)) return std::make_unique<PatchConv<Product>>();
+    if constexpr (is_compiled(",w4,") && std::is_same_v<Product, ProductS8>) {
+      if (ProductW4::suits(context.inputs[1], geometry_.out_pixels(), context.isa))
+        return std::make_unique<ProductConv<ProductW4>>();
+    }
     return std::make_unique<ProductConv<Product>>();
   }
 

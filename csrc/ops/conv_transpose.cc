@@ -102,7 +102,7 @@ class TypedBody final : public Body {
     y_phases_ = phases(g_.y, y_lists_);
     x_phases_ = phases(g_.x, x_lists_);
     const isize most_taps = static_cast<isize>(y_lists_[0].taps.size() * x_lists_[0].taps.size());
-    kernel_ = &Product::select(x_phases_[0].count, g_.n(), most_taps, g_.k(), context.isa);
+    kernel_ = &Product::select(context.inputs, x_phases_[0].count, g_.n(), most_taps, g_.k(), context.isa);
     pad_.assign(static_cast<std::size_t>(g_.k()), Product::padding(context.inputs[0]));
     WHIT_RETURN_IF_ERROR(pack(context));
     WHIT_RETURN_IF_ERROR(build_offsets(context.node));
@@ -145,7 +145,7 @@ class TypedBody final : public Body {
     starts_.clear();
     scratch_per_thread_ = 0;
     const auto reserve = [&](isize taps) {
-      const std::size_t scratch = Product::scratch_bytes(*kernel_, taps, g_.k());
+      const std::size_t scratch = Product::scratch_bytes(*kernel_, 0, taps, g_.k(), true);
       scratch_per_thread_ = std::max(scratch_per_thread_, round_up(static_cast<isize>(scratch), isize{kAlignment}));
       starts_.push_back(static_cast<std::size_t>(sum));
       sum = (sum + Product::packed_bytes(*kernel_, g_.n(), taps, g_.k()) + kAlignment - 1) / kAlignment * kAlignment;

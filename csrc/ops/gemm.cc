@@ -1,5 +1,7 @@
 // gemm: y[..., n] = x[..., k] * w[n, k]^T + bias[n] (+ residual), see model/op_list.inc.
 
+#include <type_traits>
+
 #include "base/checked.h"
 #include "kernels/convert/convert.h"
 #include "ops/binary_product.h"
@@ -28,19 +30,22 @@ class TypedGemm final : public GemmBody {
     out_stride_ = context.outputs[0].row_stride ? context.outputs[0].row_stride : n;
     out_element_bytes_ = dtype_bits(context.outputs[0].dtype()) / 8;
     WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
+    threads_ = context.threads;
     return product_.prepare(context, m, 0, n, 1, k);
   }
   const char* kernel_name() const override { return product_.kernel_name(); }
+  std::size_t scratch_bytes() const override { return allocation_bytes(threads_, product_.scratch_per_thread(false)); }
   void run(const RunContext& context) const override {
     const auto* x = reinterpret_cast<const typename Product::Element*>(context.inputs[0]);
     const std::byte* residual = context.optional_input(3);
     product_.run({x, k_, nullptr, nullptr}, m_, epilogue_, residual, residual_stride_, context.outputs[0],
-                 out_element_bytes_, out_stride_, context.pool, nullptr);
+                 out_element_bytes_, out_stride_, context.pool, context.scratch);
   }
 
  private:
   PackedProduct<Product> product_;
   typename Product::EpilogueParams epilogue_;
+  int threads_ = 1;
   isize m_ = 0, k_ = 0, residual_stride_ = 0, out_stride_ = 0, out_element_bytes_ = 0;
 };
 
@@ -220,6 +225,9 @@ class Gemm final : public Operator {
   std::unique_ptr<GemmBody> make_body(const PrepareContext& context) {
     if constexpr (is_compiled(",sparse,")) {
       if (auto sparse = SparseGemm<Sparse>::make(context, m_, n_, k_, &reason_)) return sparse;
+    }
+    if constexpr (is_compiled(",w4,") && std::is_same_v<Sparse, SparseS8>) {
+      if (ProductW4::suits(context.inputs[1], m_, context.isa)) return std::make_unique<TypedGemm<ProductW4>>();
     }
     return std::make_unique<TypedGemm<typename Sparse::Product>>();
   }

@@ -290,6 +290,11 @@ class Model:
         """Whether weights of a conv or gemm are mostly 0: the engine may run it with kernels for such weights."""
         return self._open().has_sparse_weights
 
+    @property
+    def has_coded_weights(self) -> bool:
+        """Whether a conv or gemm has s8 weights of 16 values at most: the engine may keep codes of 4 or 2 bits."""
+        return self._open().has_coded_weights
+
     def nodes(self) -> list[dict[str, Any]]:
         """Every node of the graph: name, op, inputs, outputs, attributes."""
         return self._open().nodes()

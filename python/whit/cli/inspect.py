@@ -67,6 +67,8 @@ def _print_operators(arguments: argparse.Namespace) -> int:
             operators.update(node["op"] for node in model.nodes())
             if model.has_sparse_weights:
                 operators.add("sparse")
+            if model.has_coded_weights:
+                operators.add("w4")
     if arguments.json:
         print_json({"ops": sorted(operators)})
     else:

@@ -112,6 +112,15 @@ def test_operators_of_pruned_models(whit, demo, tmp_path):
         assert model.has_sparse_weights
 
 
+def test_operators_of_models_with_few_values(whit, demo, tmp_path):
+    out = tmp_path / "int4.whit"
+    data = "--data", demo / "calibration", "--preprocess", "channels=gray,scale=1/15"
+    made = whit("compress", demo / "digits.onnx", "-o", out, "--recipe", "int4", *data)
+    assert made.code == 0, made.err
+    assert "w4" in whit("inspect", "--ops", out).out.split()
+    assert "w4" not in whit("inspect", "--ops", demo / "digits-int8.whit").out.split()
+
+
 def test_operators_usage(whit, demo):
     path = demo / "digits-int8.whit"
     assert whit("inspect", path, path).code == 2
