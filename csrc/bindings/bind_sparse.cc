@@ -267,15 +267,17 @@ class CsrMatrix {
 
   template <class Family>
   static py::array checked_out(const py::object& out, const std::vector<py::ssize_t>& shape, const py::array& x) {
-    std::string wanted = "csr @ x: out must be writable C-contiguous " +
-                         py::str(numpy_dtype(Family::kSums)).cast<std::string>() + " [" + std::to_string(shape[0]);
-    wanted += (shape.size() == 2 ? ", " + std::to_string(shape[1]) : "") + "]";
-    if (!py::isinstance<py::array>(out)) raise_error(Code::invalid_argument, wanted);
+    const auto wanted = [&] {
+      const std::string dtype = py::str(numpy_dtype(Family::kSums)).cast<std::string>();
+      const std::string columns = shape.size() == 2 ? ", " + std::to_string(shape[1]) : "";
+      return "csr @ x: out must be writable C-contiguous " + dtype + " [" + std::to_string(shape[0]) + columns + "]";
+    };
+    if (!py::isinstance<py::array>(out)) raise_error(Code::invalid_argument, wanted());
     py::array array = py::reinterpret_borrow<py::array>(out);
     if (!has_dtype(array, Family::kSums) ||
         !std::equal(shape.begin(), shape.end(), array.shape(), array.shape() + array.ndim()) ||
         !(array.flags() & py::array::c_style) || !array.writeable())
-      raise_error(Code::shape, wanted + "; got " + describe(array));
+      raise_error(Code::shape, wanted() + "; got " + describe(array));
     if (overlap(array, x)) raise_error(Code::invalid_argument, "csr @ x: out overlaps x");
     return array;
   }

@@ -73,8 +73,11 @@ def test_the_reader_of_a_pipe_may_leave(demo):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_is_an_error():
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_full_disk_is_an_error(buffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
+    command = [sys.executable, "-m", "whit", "doctor"]
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "whit", "doctor"], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60, env=environment)
     assert done.returncode == 3
-    assert b"No space left" in done.stderr
+    assert done.stderr == b"whit: [Errno 28] No space left on device\n"
