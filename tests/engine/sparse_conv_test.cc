@@ -250,7 +250,8 @@ TEST_CASE("weights that are all 0 leave the bias") {
     isize wrong = 0;
     for (std::size_t i = 0; i < got.size(); ++i) wrong += got[i] != static_cast<f32>(bias[i % bias.size()]);
     CHECK(wrong == 0);
-    CHECK(is_sparse(op.op()));
+    // Turning so small an image into lines and back takes as long as its dense product by i8mm.
+    if (!isa_active()->has(Isa::i8mm)) CHECK(is_sparse(op.op()));
   }
 }
 
