@@ -4,8 +4,7 @@
 
 #include "base/buffer.h"
 #include "bindings/bindings.h"
-#include "bindings/dense_s8.h"
-#include "bindings/pools.h"
+#include "bindings/dense_product.h"
 #include "kernels/bitpack/bitpack.h"
 #include "kernels/gemm_b1/gemm_b1.h"
 
@@ -73,67 +72,44 @@ class BitRows {
   AlignedBuffer buffer_;
 };
 
-class PackedB1 {
- public:
-  PackedB1(const py::handle& weights, const std::optional<s64>& k) {
+struct FamilyB1 {
+  using Kernel = gemm_b1::Kernel;
+  using Args = gemm_b1::Args;
+  using Weights = const u8*;
+  static constexpr const char* kProduct = "gemm_b1";
+
+  static const Kernel& select(isize n, isize k, IsaSet isa) { return gemm_b1::select({0, n, 1, k}, isa); }
+  static bool pack(const Kernel& kernel, const u8* w, isize n, isize k, std::byte* packed) {
+    gemm_b1::pack(kernel, {w, n, 1, k}, packed, 0, n);
+    return true;
+  }
+  static std::size_t scratch_bytes(const Kernel& kernel, isize, isize k) {
+    return gemm_b1::scratch_bytes(kernel, 1, k);
+  }
+  static void set_lhs(Args& args, const void* rows, isize k) {
+    args.lhs = {static_cast<const u8*>(rows), gemm_b1::bit_bytes(k), nullptr, nullptr};
+  }
+};
+
+struct PackedB1 : PackedMatrix<FamilyB1> {
+  using PackedMatrix::PackedMatrix;
+
+  static PackedB1 make(const py::handle& weights, const std::optional<s64>& k) {
     const BitRows w(weights, "pack_b1: w", "n", 0, k);
-    n_ = w.count, k_ = w.k;
-    if (n_ < 1) raise_error(Code::shape, "pack_b1: w must not be empty; got " + describe(w.array()));
-    kernel_ = &gemm_b1::select({0, n_, 1, k_}, unwrap(isa_active()));
-    buffer_ = AlignedBuffer(gemm_b1::packed_bytes(*kernel_, n_, 1, k_));
-    if (!buffer_.data()) throw std::bad_alloc();
-    const GilRelease release;
-    gemm_b1::pack(*kernel_, {w.bits, n_, 1, k_}, buffer_.data(), 0, n_);
+    if (w.count < 1) raise_error(Code::shape, "pack_b1: w must not be empty; got " + describe(w.array()));
+    return {w.bits, w.count, w.k};
   }
 
-  py::object multiply(const py::handle& lhs, const py::object& out, const std::optional<int>& threads) const {
-    const BitRows x(lhs, "gemm_b1: x", "m", k_, std::nullopt);
-    const isize m = x.count;
-    py::array result = checked_out(out, "gemm_b1", m, n_, x.array());
-    if (m == 0) return result;
-    const int count = thread_count(threads);
-    const isize each =
-        round_up(static_cast<isize>(gemm_b1::scratch_bytes(*kernel_, 1, k_)), static_cast<isize>(kAlignment));
-    const AlignedBuffer scratch(static_cast<std::size_t>(each * count));
-    if (!scratch.data()) throw std::bad_alloc();
-    gemm_b1::Args args{};
-    args.lhs = {x.bits, gemm_b1::bit_bytes(k_), nullptr, nullptr};
-    args.packed = buffer_.data();
-    args.n = n_, args.taps = 1, args.k = k_;
-    args.out = result.mutable_data();
-    args.out_stride = n_;
-    const GilRelease release;
-    const LentPool pool(count);
-    share_product(*pool, count, m, gemm_b1::tile_rows(*kernel_), n_, gemm_b1::panel_columns(*kernel_),
-                  [&](isize m_begin, isize m_end, isize n_begin, isize n_end, int thread) {
-                    gemm_b1::Args mine = args;
-                    mine.scratch = const_cast<std::byte*>(scratch.data()) + thread * each;
-                    gemm_b1::run(*kernel_, mine, m_begin, m_end, n_begin, n_end);
-                  });
-    return result;
+  py::array multiply(const py::handle& lhs, const py::object& out, const std::optional<int>& threads) const {
+    const BitRows x(lhs, "gemm_b1: x", "m", k(), std::nullopt);
+    return product(x.array(), x.bits, x.count, out, threads);
   }
-
-  isize n() const { return n_; }
-  isize k() const { return k_; }
-  std::size_t bytes() const { return buffer_.bytes(); }
-  const char* kernel() const { return gemm_b1::name(*kernel_); }
-
- private:
-  isize n_ = 0, k_ = 0;
-  const gemm_b1::Kernel* kernel_ = nullptr;
-  AlignedBuffer buffer_;
 };
 
 }  // namespace
 
 void bind_b1(py::module_& module) {
-  py::class_<PackedB1>(module, "PackedB1")
-      .def(py::init([](const py::object& w, const std::optional<s64>& k) { return std::make_unique<PackedB1>(w, k); }),
-           py::arg("w"), py::arg("k") = py::none())
-      .def("multiply", &PackedB1::multiply, py::arg("x"), py::arg("out") = py::none(), py::arg("threads") = py::none())
-      .def_property_readonly("shape", [](const PackedB1& self) { return py::make_tuple(self.n(), self.k()); })
-      .def_property_readonly("nbytes", &PackedB1::bytes)
-      .def_property_readonly("kernel", &PackedB1::kernel);
+  bind_packed<PackedB1>(module, "PackedB1").def(py::init(&PackedB1::make), py::arg("w"), py::arg("k") = py::none());
 }
 
 }  // namespace whit::bindings

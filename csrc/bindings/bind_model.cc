@@ -452,11 +452,6 @@ class PySession {
     lock.unlock();  // before the GIL is taken back
   }
 
-  static bool overlap(const py::array& a, const py::array& b) {
-    const char *a_begin = static_cast<const char*>(a.data()), *b_begin = static_cast<const char*>(b.data());
-    return a_begin < b_begin + b.nbytes() && b_begin < a_begin + a.nbytes();
-  }
-
   static void check_apart(const py::array& array, const std::string& name, const std::vector<py::array>& inputs,
                           const std::vector<py::array>& outputs) {
     for (const py::array& input : inputs)

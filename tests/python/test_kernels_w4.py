@@ -60,7 +60,7 @@ def test_no_rows():
         (np.zeros((2, 3)), r"pack_w4: w must be C-contiguous int8 \[n, k\]; got float64 \[2, 3\]"),
         (np.zeros(3, np.int8), r"\[n, k\]"),
         (np.zeros((4, 6), np.int8)[:, ::2], "C-contiguous"),
-        (np.full((2, 2), 8, np.int8), "from 0 to 8; weights of 4 bits go from -8 to 7"),
+        (np.full((2, 2), 8, np.int8), "from 8 to 8; weights of 4 bits go from -8 to 7"),
         (np.full((2, 2), -9, np.int8), "from -9"),
         (np.zeros((0, 3), np.int8), "empty"),
         ([[1, 2]], "numpy array"),
