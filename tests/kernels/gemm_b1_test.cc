@@ -39,7 +39,7 @@ isize element_bytes(Output output) { return output == Output::s32 || output == O
 
 /// What `epilogue` makes of acc, but for b1, where it is the bit.
 f32 reference_epilogue(const EpilogueB1& e, s32 acc, isize n) {
-  if (e.output == Output::b1) return (acc < e.threshold[n]) != (e.flip && (e.flip[n / 8] >> n % 8 & 1)) ? 1 : 0;
+  if (e.output == Output::b1) return acc < e.threshold[n] ? 1 : 0;
   const f32 product = static_cast<f32>(acc) * e.scale[n];
   f32 t = product + e.bias[n];
   t = t > e.clamp_min ? t : e.clamp_min;
@@ -63,7 +63,6 @@ class Fixture {
         scale_(c.n),
         bias_(c.n),
         threshold_(c.n),
-        flip_(bit_bytes(c.n)),
         out_stride_((c.output == Output::b1 ? bit_bytes(c.n) : c.n) + random_.integer(0, 3)),
         classes_(c.m) {
     fill();
@@ -186,7 +185,6 @@ class Fixture {
       threshold_[n] = static_cast<s32>(random_.integer(-2, 2) * std::lround(size) / 2);
       if (random_.integer(0, 9) == 0) threshold_[n] = random_.integer(0, 1) ? INT32_MIN : INT32_MAX;
     }
-    random_.fill_integers(flip_.span(), 0, 255);
     const s32 zero_point = static_cast<s32>(random_.integer(-128, 127));
     const bool tight = random_.integer(0, 1);
     epilogue_ = {.output = c_.output,
@@ -195,8 +193,7 @@ class Fixture {
                  .clamp_min = static_cast<f32>((tight ? random_.integer(-128, 0) : -128) - zero_point),
                  .clamp_max = static_cast<f32>((tight ? random_.integer(0, 127) : 127) - zero_point),
                  .zero_point = zero_point,
-                 .threshold = threshold_.data(),
-                 .flip = random_.integer(0, 2) ? flip_.data() : nullptr};
+                 .threshold = threshold_.data()};
     if (c_.output == Output::f32 && !tight) epilogue_.clamp_min = -kInfinity, epilogue_.clamp_max = kInfinity;
   }
 
@@ -226,7 +223,6 @@ class Fixture {
   Guarded<u8> rhs_;
   Guarded<f32> scale_, bias_;
   Guarded<s32> threshold_;
-  Guarded<u8> flip_;
   isize out_stride_;
   Guarded<u16> classes_;
   std::vector<s32> border_;
@@ -381,7 +377,9 @@ TEST_CASE("every kernel: packing in ranges gives the same bytes, and every byte 
 }
 
 TEST_CASE("select names the best kernel of the instruction sets") {
-  const auto chosen = [](IsaSet isa) { return std::string(name(select({.m = 0, .n = 64, .taps = 9, .k = 64}, isa))); };
+  const auto chosen = [](IsaSet isa, isize m = 0) {
+    return std::string(name(select({.m = m, .n = 64, .taps = 9, .k = 64}, isa)));
+  };
   CHECK(chosen(IsaSet()) == "gemm_b1b1s32_1x8k64_scalar");
   CHECK(chosen(isa_up_to(Isa::scalar)) == "gemm_b1b1s32_1x8k64_scalar");
 #ifdef WHIT_HAVE_AVX2
@@ -391,6 +389,10 @@ TEST_CASE("select names the best kernel of the instruction sets") {
 #ifdef WHIT_HAVE_AVX512ICL
   for (const Isa level : {Isa::avx512icl, Isa::amx})
     CHECK(chosen(isa_up_to(level)) == "gemm_b1b1s32_3x64k32_avx512icl");
+#endif
+#ifdef WHIT_HAVE_AMX  // for rows enough to pay for weights of a byte
+  CHECK(chosen(isa_up_to(Isa::amx), 1) == "gemm_b1b1s32_3x64k32_avx512icl");
+  CHECK(chosen(isa_up_to(Isa::amx), 49) == "gemm_b1b1s32_32x64k64_amx");
 #endif
 #ifdef WHIT_HAVE_NEON
   for (const Isa level : {Isa::neon, Isa::neondot, Isa::i8mm})

@@ -11,7 +11,7 @@ namespace whit {
 ///     s32: acc
 ///     f32: t = f32(acc) * scale[n];  t = t + bias[n];  t = max(t, clamp_min);  t = min(t, clamp_max)
 ///     s8:  t as of f32, then s8(round_to_nearest_even(t) + zero_point), saturated
-///     b1:  acc < threshold[n] ? 1 : 0, that is -1 or +1; the other one where flip has a 1
+///     b1:  acc < threshold[n] ? 1 : 0, that is -1 or +1
 ///
 /// In f32, each operation rounded on its own (no FMA). max(t, x) is `t > x ? t : x` and min(t, x) is `t < x ? t : x`
 /// (a NaN becomes the bound). For s8 output everything is in units of the output's step, and the clamp bounds are
@@ -24,7 +24,6 @@ struct EpilogueB1 {
   f32 clamp_min = -128, clamp_max = 127;
   s32 zero_point = 0;
   const s32* threshold = nullptr;  ///< [n], of b1
-  const u8* flip = nullptr;        ///< n bits, of b1, in the order of the output; null for zeros
 };
 
 }  // namespace whit

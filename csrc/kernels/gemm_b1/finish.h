@@ -96,13 +96,11 @@ void finish_rows(const Args& args, const s32* counts, isize rows, isize m, isize
   [[maybe_unused]] const f32* scale = kScales ? padded(args.epilogue.scale + n, columns, scale_copy) : nullptr;
   [[maybe_unused]] const f32* bias = kScales ? padded(args.epilogue.bias + n, columns, bias_copy) : nullptr;
   [[maybe_unused]] Int limits[4];
-  [[maybe_unused]] Bits::Word flips = 0;
   [[maybe_unused]] const auto bit_columns = static_cast<std::size_t>((columns + 7) / 8);
   if constexpr (kOutput == Output::b1) {
     s32 copy[kFinished];
     const s32* threshold = padded(args.epilogue.threshold + n, columns, copy);
     WHIT_UNROLL for (int i = 0; i < 4; ++i) limits[i] = Vector::load(threshold + i * kLanes);
-    if (args.epilogue.flip) std::memcpy(&flips, args.epilogue.flip + n / 8, bit_columns);
   }
 
   for (isize end = m + rows; m < end; ++m, counts += kStride, out += stride) {
@@ -122,7 +120,7 @@ void finish_rows(const Args& args, const s32* counts, isize rows, isize m, isize
                     [&](s32* p) { WHIT_UNROLL for (int i = 0; i < 4; ++i) Vector::store(p + i * kLanes, acc[i]); });
     } else {
       constexpr auto kAll = static_cast<Bits::Word>(-1);
-      const auto word = static_cast<Bits::Word>((Bits::below(acc, limits) ^ flips) & (kAll >> (kFinished - columns)));
+      const auto word = static_cast<Bits::Word>(Bits::below(acc, limits) & (kAll >> (kFinished - columns)));
       std::memcpy(out, &word, bit_columns);
     }
   }

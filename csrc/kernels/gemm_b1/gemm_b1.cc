@@ -1,6 +1,7 @@
 #include "kernels/gemm_b1/gemm_b1.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <iterator>
 
@@ -11,8 +12,8 @@ namespace whit::gemm_b1 {
 namespace {
 
 constexpr Kernel kKernels[] = {
-#define GEMM_B1_KERNEL(isa, function, mr, nr, row_group, layout, columns, word) \
-  {Isa::isa, #function, function, mr, nr, row_group, Layout::layout, columns, word},
+#define GEMM_B1_KERNEL(isa, function, mr, nr, row_group, layout, columns, word, least_rows) \
+  {Isa::isa, #function, function, mr, nr, row_group, Layout::layout, columns, word, least_rows},
 #include "kernels/gemm_b1/kernels.inc"
 #undef GEMM_B1_KERNEL
 };
@@ -30,31 +31,55 @@ void copy_weights(const Rhs& rhs, isize n, isize begin, isize count, u8* out) {
     if ((begin + i + 1) % tap_bytes == 0) out[i] &= last_mask(rhs.k);
 }
 
-/// Packs one panel; `columns` of its nr exist.
-void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, u8* packed) {
-  const isize bytes = row_bytes(kernel.row_group, rhs.taps, rhs.k);
-  if (columns < kernel.nr) std::fill_n(packed, panel_bytes(kernel.layout, kernel.nr, bytes), u8{0});
+void pack_words(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, isize bytes, u8* packed) {
+  const isize word = kernel.word, step = kernel.columns * word;
   for (isize column = 0; column < columns; ++column) {
-    if (kernel.layout == Layout::words) {
-      const isize word = kernel.word, step = kernel.columns * word;
-      u8* out = packed + column / kernel.columns * kernel.columns * bytes + column % kernel.columns * word;
-      for (isize i = 0; i < bytes; i += word, out += step) copy_weights(rhs, n + column, i, word, out);
-    } else {
-      u8* out = packed + column / 32 * 32 + column % 16 * 2 + column % 32 / 16;
-      for (isize i = 0; i < bytes; ++i, out += 2 * kernel.nr) {
-        u8 byte;
-        copy_weights(rhs, n + column, i, 1, &byte);
-        out[0] = byte & 15;
-        out[kernel.nr] = byte >> 4;
-      }
+    u8* out = packed + column / kernel.columns * kernel.columns * bytes + column % kernel.columns * word;
+    for (isize i = 0; i < bytes; i += word, out += step) copy_weights(rhs, n + column, i, word, out);
+  }
+}
+
+void pack_nibbles(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, isize bytes, u8* packed) {
+  for (isize column = 0; column < columns; ++column) {
+    u8* out = packed + column / 32 * 32 + column % 16 * 2 + column % 32 / 16;
+    for (isize i = 0; i < bytes; ++i, out += 2 * kernel.nr) {
+      u8 byte;
+      copy_weights(rhs, n + column, i, 1, &byte);
+      out[0] = byte & 15;
+      out[kernel.nr] = byte >> 4;
     }
   }
 }
 
-/// Rows that run() takes through the panels together: as many as stay in a small L1 beside a panel.
-isize block_rows(const Kernel& kernel, isize bytes) {
-  constexpr isize kNear = 16 << 10, kMostTiles = 32;
-  return std::clamp<isize>(kNear / (bytes * kernel.mr), 1, kMostTiles) * kernel.mr;
+void pack_values(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, isize bytes, u8* packed) {
+  constexpr isize kGroup = 4, kColumns = 32;
+  const isize tap_bytes = bit_bytes(rhs.k);
+  for (isize column = 0; column < columns; ++column) {
+    u8* out =
+        packed + kernel.nr * isize{sizeof(s32)} + column / kColumns * kColumns * bytes * 8 + column % kColumns * kGroup;
+    s32 minus = 0;
+    for (isize i = 0; i < rhs.taps * tap_bytes; ++i) {
+      u8 byte;
+      copy_weights(rhs, n + column, i, 1, &byte);
+      minus += std::popcount(byte);
+      const isize values = std::min<isize>(8, rhs.k - i % tap_bytes * 8);
+      for (isize j = 0; j < values; ++j)
+        out[(i * 8 + j) / kGroup * kColumns * kGroup + j % kGroup] = static_cast<u8>(byte >> j & 1 ? -1 : 1);
+    }
+    std::memcpy(packed + column * isize{sizeof(s32)}, &minus, sizeof(minus));
+  }
+}
+
+/// Packs one panel; `columns` of its nr exist.
+void pack_panel(const Kernel& kernel, const Rhs& rhs, isize n, isize columns, u8* packed) {
+  const isize bytes = row_bytes(kernel.row_group, rhs.taps, rhs.k);
+  if (columns < kernel.nr || kernel.layout == Layout::values)
+    std::fill_n(packed, panel_bytes(kernel.layout, kernel.nr, bytes), u8{0});
+  switch (kernel.layout) {
+    case Layout::words: return pack_words(kernel, rhs, n, columns, bytes, packed);
+    case Layout::nibbles: return pack_nibbles(kernel, rhs, n, columns, bytes, packed);
+    case Layout::values: return pack_values(kernel, rhs, n, columns, bytes, packed);
+  }
 }
 
 template <isize kBytes>
@@ -97,8 +122,9 @@ void copy_rows(const Args& args, isize m, isize m_end, isize bytes, u8* out) {
 
 std::span<const Kernel> kernels() { return kKernels; }
 
-const Kernel& select(const Problem&, IsaSet isa) {
-  const auto* found = std::ranges::find_if(kKernels, [&](const Kernel& kernel) { return isa.has(kernel.isa); });
+const Kernel& select(const Problem& problem, IsaSet isa) {
+  const auto* found = std::ranges::find_if(
+      kKernels, [&](const Kernel& kernel) { return isa.has(kernel.isa) && problem.m >= kernel.least_rows; });
   return found != std::end(kKernels) ? *found : *std::prev(std::end(kKernels));
 }
 
@@ -114,7 +140,8 @@ std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
 
 std::size_t scratch_bytes(const Kernel& kernel, isize taps, isize k) {
   const isize bytes = row_bytes(kernel.row_group, taps, k);
-  return allocation_bytes(block_rows(kernel, bytes), bytes);
+  const isize each = bytes + (kernel.layout == Layout::values ? value_stride(bytes) : 0);
+  return allocation_bytes(block_rows(kernel.mr, bytes), each);
 }
 
 void pack(const Kernel& kernel, const Rhs& rhs, std::byte* packed, isize n_begin, isize n_end) {
@@ -129,7 +156,7 @@ void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isi
   const isize bytes = row_bytes(kernel.row_group, args.taps, args.k);
   const bool in_place = !args.lhs.offsets && args.k == 8 * bytes;
   const isize tiles = ceil_div(m_end - m_begin, kernel.mr);
-  const isize blocks = ceil_div(m_end - m_begin, block_rows(kernel, bytes));
+  const isize blocks = ceil_div(m_end - m_begin, block_rows(kernel.mr, bytes));
   for (isize i = 0; i < blocks; ++i) {
     const isize begin = m_begin + static_cast<isize>(s64{tiles} * i / blocks) * kernel.mr;
     const isize end = std::min(m_begin + static_cast<isize>(s64{tiles} * (i + 1) / blocks) * kernel.mr, m_end);

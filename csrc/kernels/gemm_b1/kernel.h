@@ -4,8 +4,10 @@
 // the same rows, in panels of nr columns (the last one padded with zeros):
 //     words       u8 rhs[nr / columns][row_bytes / word][columns][word]
 //     nibbles     u8 rhs[row_bytes][2][nr]: the lower, then the upper four bits of each byte; of every 32 columns, i
+//                 and 16 + i side by side
+//     values      s32 minus[nr], how many -1 each column has; then s8 rhs[nr / 32][row_bytes * 2][32][4]: +1 and -1,
 //     and
-//                 16 + i side by side
+//                 0 beyond k
 
 #include "kernels/gemm_b1/gemm_b1.h"
 
@@ -20,7 +22,7 @@ struct Rows {
 /// Computes `count` rows from m on, which are those of `rows`, of columns [n, n_end), n a multiple of nr.
 using Function = void(const Args& args, const Rows& rows, isize row_bytes, isize m, isize count, isize n, isize n_end);
 
-enum class Layout : u8 { words, nibbles };
+enum class Layout : u8 { words, nibbles, values };
 
 struct Kernel {
   Isa isa;
@@ -29,6 +31,7 @@ struct Kernel {
   int mr, nr, row_group;
   Layout layout;
   int columns, word;  // of words
+  int least_rows;     // that it is chosen for
 };
 
 constexpr isize row_bytes(isize row_group, isize taps, isize k) {
@@ -37,10 +40,26 @@ constexpr isize row_bytes(isize row_group, isize taps, isize k) {
 
 /// Of one panel.
 constexpr isize panel_bytes(Layout layout, isize nr, isize row_bytes) {
-  return nr * row_bytes * (layout == Layout::nibbles ? 2 : 1);
+  switch (layout) {
+    case Layout::words: return nr * row_bytes;
+    case Layout::nibbles: return nr * row_bytes * 2;
+    case Layout::values: break;
+  }
+  return nr * static_cast<isize>(sizeof(s32)) + nr * row_bytes * 8;
 }
 
-#define GEMM_B1_KERNEL(isa, function, mr, nr, row_group, layout, columns, word) Function function;
+/// Kernels of values make a value of each bit of a row as well, behind the copies of a block of rows in Args::scratch;
+/// bytes from row to row there: odd multiples of a cache line, which spread over all sets of a cache.
+constexpr isize value_stride(isize row_bytes) { return (row_bytes * 8 / 64 | 1) * 64; }
+
+/// Rows that run() takes through the panels together: as many as stay in a small L1 beside a panel.
+constexpr isize block_rows(isize mr, isize row_bytes) {
+  constexpr isize kNear = 16 << 10, kMostTiles = 32;
+  const isize tiles = kNear / (row_bytes * mr);
+  return (tiles < 1 ? 1 : tiles < kMostTiles ? tiles : kMostTiles) * mr;
+}
+
+#define GEMM_B1_KERNEL(isa, function, mr, nr, row_group, layout, columns, word, least_rows) Function function;
 #include "kernels/gemm_b1/kernels.inc"
 #undef GEMM_B1_KERNEL
 

@@ -35,7 +35,6 @@ void finish(const Args& args, const s32* acc, isize m, isize n, isize count) {
     }
   }
   if (epilogue.output != EpilogueB1::Output::b1) return;
-  if (epilogue.flip) bits ^= epilogue.flip[n / 8];
   static_cast<u8*>(args.out)[row + n / 8] = static_cast<u8>(bits & 0xff >> (8 - count));
 }
 
