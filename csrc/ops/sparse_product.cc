@@ -10,9 +10,8 @@ namespace {
 
 /// What a kernel takes, in the time that the dense kernel for the same product on the same instruction set needs for a
 /// multiply-accumulate. x86: fitted to `kernel_bench --filter spmm` and to the layers of MobileNetV2, 85 % zeros in
-/// 1x4. s8 on ARM: between what `python -m bench.arm.spmm` counts for the Cortex-A53 and A72; for dot products 1x4 is
-/// what it counts for the A76, others and columns are estimates from what inner loops must issue. f32 on ARM: such
-/// estimates.
+/// 1x4. s8 on ARM: between what `python -m bench.arm.spmm` counts for the Cortex-A53 and A72; for dot products what it
+/// counts for the A76, but columns, which are estimates from what inner loops must issue. f32 on ARM: such estimates.
 struct Cost {
   const char* kernel;
   f64 weight;   ///< of a stored weight and a pixel
@@ -63,8 +62,8 @@ constexpr Cost kCosts[] = {
     {"spmm_s8s8s32_1x1_avx2", 2.0, 1, 5},
     {"spmm_s8s8s32_1x4_column_avx2", 3.2, 0, 70, 2},
     {"spmm_s8s8s32_1x1_column_avx2", 10, 0, 110, 2},
-    {"spmm_s8s8s32_1x4_neondot", 1.5, 18, 42},
-    {"spmm_s8s8s32_4x1_neondot", 2.1, 18, 42},
+    {"spmm_s8s8s32_1x4_neondot", 1.6, 18, 42},
+    {"spmm_s8s8s32_4x1_neondot", 2.3, 18, 42},
     {"spmm_s8s8s32_1x1_neondot", 4.2, 18, 42},
     {"spmm_s8s8s32_1x4_column_neondot", 4.5, 0, 150, 2.5},
     {"spmm_s8s8s32_1x4_neon", 1.4, 4, 9},

@@ -70,8 +70,8 @@ def _by_dtype(s8: Mapping[str, float], f32: Mapping[str, float]) -> dict[tuple[s
 
 
 #: s8 on ARM, many pixels: counted by `python -m bench.arm.spmm` (90 % zeros, n = k = 256 and 1024, 196 pixels), shared
-#: out between what grows with the products and what with the pixels, the epilogue included; of the cortex-a76 1x4, from
-#: which elements and 4x1 are estimated. One pixel, cortex-a53 and a72: the same command, --sizes 1024 --pixels 1.
+#: out between what grows with the products and what with the pixels, the epilogue included. One pixel, cortex-a53 and
+#: a72: the same command, --sizes 1024 --pixels 1.
 #: x86: fitted to `kernel_bench --filter spmm` (90 % zeros; one pixel: 1024 x 1024) at the clock of its peaks, as in
 #: csrc/ops/sparse_product.cc. With VNNI single elements take blocks of four.
 #: All others are estimates from what inner loops must issue. One pixel of s8: blocks of output channels are single
@@ -105,7 +105,7 @@ _SPARSE: dict[str, Sparse] = {
     "cortex-a76": Sparse(
         16,
         _by_dtype(
-            s8={"element": 0.157, "1x4": 0.056, "4x1": 0.078, "8x1": 0.078},
+            s8={"element": 0.165, "1x4": 0.063, "4x1": 0.092, "8x1": 0.092},
             f32={"element": 0.37, "1x4": 0.36, "4x1": 0.30, "8x1": 0.30},
         ),
         _by_dtype(
