@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "epilogue_s8_reference.h"
+#include "coded_product.h"
 #include "kernels/gemm_s8/kernel.h"
 #include "kernels/gemm_w4/grouped_kernel.h"
 #include "kernels/gemm_w4/kernel.h"
@@ -16,12 +16,11 @@
 namespace whit::gemm_w4 {
 namespace {
 
-using test::EpilogueCase;
+using test::Fill;
 using test::Guarded;
 using test::Output;
 using test::PackedBuffer;
 using test::Random;
-using test::ScaleKind;
 
 // integers, consecutive: linear ones, around 0 and not; palette: values over all of s8, 0 among them; no_zero: without.
 enum class Book { integers, consecutive, palette, no_zero };
@@ -39,8 +38,6 @@ Codebook make_codebook(Book book, int bits, Random& random) {
   return result;
 }
 
-enum class Fill { random, lowest, highest };
-
 struct Case {
   int bits;
   isize m, n, taps, k;
@@ -53,73 +50,15 @@ struct Case {
   u64 seed = 1;
 };
 
-/// A product with all its operands at guard pages, and its result by the definition.
-class Fixture {
+class Fixture : public test::CodedProduct {
  public:
-  explicit Fixture(const Case& c)
-      : c_(c),
-        random_(c.seed),
-        codebook_(make_codebook(c.book, c.bits, random_)),
-        pixels_(c.indirect ? std::max<isize>(1, c.m / 2) : c.m),
-        row_stride_(c.k + random_.integer(0, 5)),
-        lhs_((pixels_ - 1) * row_stride_ + c.k,
-             random_.integer(0, 3) ? Guarded<s8>::Side::end : Guarded<s8>::Side::begin),
-        pad_(c.k),
-        offsets_(c.indirect ? c.m * c.taps : 0),
-        rhs_(c.n * c.taps * c.k),
-        bias_(c.n),
-        has_bias_(random_.integer(0, 3) > 0),
-        zero_point_(static_cast<s32>(random_.integer(-128, 127))),
-        epilogue_(
-            test::make_epilogue(random_, c.output, c.residual, c.activation, ScaleKind::usual, c.m, c.n,
-                                (c.book == Book::integers ? 350 : 5500) * std::sqrt(static_cast<f64>(c.taps * c.k)))),
-        expected_(c.output, c.m, c.n, epilogue_.out_stride) {
-    const isize last = codebook_.size() - 1;
-    random_.fill_integers(lhs_.span(), -128, 127);
-    for (s8& w : rhs_.span()) w = codebook_.values[random_.integer(0, last)];
-    if (c.fill != Fill::random) {
-      std::ranges::fill(lhs_.span(), c.fill == Fill::lowest ? s8{-128} : s8{127});
-      std::ranges::fill(rhs_.span(), codebook_.values[random_.integer(0, 1) * last]);
-      zero_point_ = c.fill == Fill::lowest ? 127 : -128;
-    }
-    std::ranges::fill(pad_.span(), static_cast<s8>(zero_point_));
-    random_.fill_integers(bias_.span(), -100000, 100000);
-    for (s32& offset : offsets_.span())
-      offset = random_.integer(0, 3) ? static_cast<s32>(random_.integer(0, pixels_ - 1) * row_stride_) : -1;
-    for (isize m = 0; m < c.m; ++m)
-      for (isize n = 0; n < c.n; ++n) expected_.set(m, n, expected_value(m, n));
-  }
-
-  f64 expected_value(isize m, isize n) const {
-    s64 acc = has_bias_ ? bias_[n] : 0;
-    for (isize t = 0; t < c_.taps; ++t) {
-      const isize offset = c_.indirect ? offsets_[m * c_.taps + t] : m * row_stride_;
-      for (isize k = 0; k < c_.k; ++k) {
-        const s64 x = offset >= 0 ? lhs_[offset + k] : zero_point_;
-        acc += (x - zero_point_) * rhs_[(n * c_.taps + t) * c_.k + k];
-      }
-    }
-    return test::reference_epilogue(epilogue_.spec, static_cast<s32>(acc), m, n);
-  }
+  explicit Fixture(const Case& c) : Fixture(c, Random(c.seed)) {}
 
   bool pack(const Kernel& kernel, std::byte* packed, isize n_begin, isize n_end) const {
-    const gemm_s8::Rhs weights{rhs_.data(), has_bias_ ? bias_.data() : nullptr, c_.n, c_.taps, c_.k, zero_point_};
-    return gemm_w4::pack(kernel, {weights, codebook_}, packed, n_begin, n_end);
+    return gemm_w4::pack(kernel, {weights(), codebook_}, packed, n_begin, n_end);
   }
   std::size_t packed_bytes(const Kernel& kernel) const { return gemm_w4::packed_bytes(kernel, c_.n, c_.taps, c_.k); }
   std::size_t scratch_bytes(const Kernel& kernel) const { return gemm_w4::scratch_bytes(kernel, c_.taps, c_.k); }
-  Output new_output() const { return Output(c_.output, c_.m, c_.n, epilogue_.out_stride); }
-  Args args(const std::byte* packed, Output& out, std::byte* scratch) const {
-    return {.lhs = {lhs_.data(), row_stride_, c_.indirect ? offsets_.data() : nullptr, pad_.data()},
-            .packed = packed,
-            .n = c_.n,
-            .taps = c_.taps,
-            .k = c_.k,
-            .epilogue = epilogue_.spec,
-            .out = out.data(),
-            .out_stride = out.stride(),
-            .scratch = scratch};
-  }
   Output result(const Kernel& kernel) const {
     PackedBuffer packed(packed_bytes(kernel)), scratch(scratch_bytes(kernel));
     REQUIRE(pack(kernel, packed.data(), 0, c_.n));
@@ -127,22 +66,17 @@ class Fixture {
     run(kernel, args(packed.data(), out, scratch.data()), 0, c_.m, 0, c_.n);
     return out;
   }
-  const Output& expected() const { return expected_; }
-  const Case& shape() const { return c_; }
 
  private:
+  Fixture(const Case& c, Random random) : Fixture(c, make_codebook(c.book, c.bits, random), random) {}
+  Fixture(const Case& c, const Codebook& codebook, const Random& random)
+      : CodedProduct({c.m, c.n, c.taps, c.k, c.indirect, c.fill, c.output, c.residual, c.activation, c.seed},
+                     {codebook.values, codebook.values + codebook.size()}, random),
+        c_(c),
+        codebook_(codebook) {}
+
   Case c_;
-  Random random_;
   Codebook codebook_;
-  isize pixels_, row_stride_;
-  Guarded<s8> lhs_, pad_;
-  Guarded<s32> offsets_;
-  Guarded<s8> rhs_;
-  Guarded<s32> bias_;
-  bool has_bias_;
-  s32 zero_point_;
-  EpilogueCase epilogue_;
-  Output expected_;
 };
 
 void check(const Kernel& kernel, const Case& c) {

@@ -4,7 +4,7 @@ namespace whit::bench {
 
 void add_gemm_w4(const Options& options, Entries& entries) {
   for (const GemmShape& s : gemm_shapes(options)) {
-    for (const Weights weights : {Weights::w4, Weights::palette, Weights::w2})
+    for (const Weights weights : {Weights::w4, Weights::palette, Weights::w2, Weights::w1})
       entries.push_back({"gemm_w4", shape_name(s) + weights_name(weights),
                          [&s, weights, isa = options.isa] { return gemm_w4_group(s, weights, isa); }});
     if (s.taps == 1)

@@ -8,35 +8,45 @@
 #include "bench/kernels/family/gemm_shared.h"
 #include "kernels/gemm_s8/gemm_s8.h"
 #include "kernels/gemm_s8/kernel.h"
+#include "kernels/gemm_w1/kernel.h"
 #include "kernels/gemm_w4/gemm_w4.h"
 #include "kernels/gemm_w4/grouped_kernel.h"
 #include "kernels/gemm_w4/kernel.h"
 
 namespace whit::bench {
 
-/// integers of 4 or 2 bits, or a palette of 16 values.
-enum class Weights { w4, w2, palette };
+/// integers of 4 or 2 bits, +1 and -1, or a palette of 16 values.
+enum class Weights { w4, w2, w1, palette };
 
 inline std::string weights_name(Weights weights) {
-  return weights == Weights::w4 ? " 4 bits" : weights == Weights::w2 ? " 2 bits" : " palette of 16";
+  switch (weights) {
+    case Weights::w4: return " 4 bits";
+    case Weights::w2: return " 2 bits";
+    case Weights::w1: return " 1 bit";
+    case Weights::palette: break;
+  }
+  return " palette of 16";
 }
 
 inline gemm_w4::Codebook codebook_of(Weights weights) {
-  gemm_w4::Codebook codebook = gemm_w4::integers(weights == Weights::w2 ? 2 : 4);
+  gemm_w4::Codebook codebook = gemm_w4::integers(weights == Weights::w2 || weights == Weights::w1 ? 2 : 4);
   if (weights == Weights::palette) {
     for (s8& value : codebook.values) value = static_cast<s8>(value * 9 + value / 3);
   }
   return codebook;
 }
 
-/// One product on every kernel of gemm_s8 and of gemm_w4: all give the same bytes.
+inline std::size_t scratch_bytes_of(const auto& kernel, isize taps, isize k) { return scratch_bytes(kernel, taps, k); }
+inline std::size_t scratch_bytes_of(const gemm_w1::Kernel&, isize, isize) { return gemm_w1::scratch_bytes(); }
+
+/// One product on every kernel of gemm_s8, gemm_w4 and gemm_w1: all give the same bytes.
 inline Group gemm_w4_group(const GemmShape& s, Weights kind, IsaSet isa) {
   Group group;
   group.work = Work::s8;
   group.exact = true;
   group.operations = 2.0 * static_cast<f64>(s.m * s.n * s.k * s.taps);
-  group.bytes =
-      static_cast<f64>(s.n * s.k * s.taps) / (kind == Weights::w2 ? 4 : 2) + static_cast<f64>(s.m * s.k + s.m * s.n);
+  group.bytes = static_cast<f64>(s.n * s.k * s.taps) / (codebook_of(kind).bits == 2 ? 4 : 2) +
+                static_cast<f64>(s.m * s.k + s.m * s.n);
   group.memory_bound = s.m == 1;
   constexpr s32 kZeroPoint = -3;
   const gemm_w4::Codebook codebook = codebook_of(kind);
@@ -45,7 +55,7 @@ inline Group gemm_w4_group(const GemmShape& s, Weights kind, IsaSet isa) {
   const auto weights = random<s8>(group, s.n * s.k * s.taps, 32);
   f64 spread = 0;
   for (s8& w : weights) {
-    w = codebook.values[(w + 128) % codebook.size()];
+    w = kind == Weights::w1 ? (w & 1) * 2 - 1 : codebook.values[(w + 128) % codebook.size()];
     spread += w * w;
   }
   spread = std::sqrt(spread / static_cast<f64>(weights.size()));
@@ -72,7 +82,7 @@ inline Group gemm_w4_group(const GemmShape& s, Weights kind, IsaSet isa) {
     const auto packed = allocate<std::byte>(group, static_cast<isize>(packed_bytes(kernel, s.n, s.taps, s.k)));
     pack(packed.data());
     args.packed = packed.data();
-    const isize scratch = static_cast<isize>(scratch_bytes(kernel, s.taps, s.k));
+    const isize scratch = static_cast<isize>(scratch_bytes_of(kernel, s.taps, s.k));
     args.scratch = scratch ? allocate<std::byte>(group, scratch).data() : nullptr;
     group.jobs.push_back(
         {kernel.name, kernel.isa, selected, [&kernel, args, s] { run(kernel, args, 0, s.m, 0, s.n); }});
@@ -85,6 +95,11 @@ inline Group gemm_w4_group(const GemmShape& s, Weights kind, IsaSet isa) {
     if (isa.has(kernel.isa) && kernel.bits == codebook.bits)
       add(kernel, &kernel == selected,
           [&](std::byte* packed) { gemm_w4::pack(kernel, {rhs, codebook}, packed, 0, s.n); });
+  }
+  const auto values = gemm_w1::two_values(weights);
+  for (const gemm_w1::Kernel& kernel : gemm_w1::kernels()) {
+    if (isa.has(kernel.isa) && values)
+      add(kernel, false, [&](std::byte* packed) { gemm_w1::pack(kernel, {rhs, *values}, packed, 0, s.n); });
   }
   return group;
 }
