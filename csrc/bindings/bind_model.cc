@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 
+#include "base/half.h"
 #include "bindings/bindings.h"
 #include "engine/session.h"
 #include "ops/product.h"
@@ -28,9 +29,17 @@ py::object quantization_of(const Tensor& tensor) {
   const Quantization& q = tensor.quantization;
   if (!q) return py::none();
   py::dict item;
-  item["scale"] = q.scale;
-  item["zero_point"] = q.zero_point;
   item["axis"] = q.axis < 0 ? py::object(py::none()) : py::object(py::int_(q.axis));
+  if (!q.is_grouped()) {
+    item["scale"] = q.scale;
+    item["zero_point"] = q.zero_point;
+    return item;
+  }
+  std::vector<f32> scale;
+  for (std::size_t i = 0; i < q.group_count(); ++i) scale.push_back(half_to_float(q.group_scale(i)));
+  item["scale"] = scale;
+  item["zero_point"] = std::vector<s32>(scale.size(), 0);
+  item["group"] = Quantization::kGroup;
   return item;
 }
 
@@ -113,7 +122,8 @@ class PyModel {
   bool has_sparse_weights() const { return has_weights(ops::has_many_zeros); }
   /// The same of kernels for weights of few values.
   bool has_coded_weights() const {
-    return has_weights([](const Tensor& w) { return w.is_constant() && ops::ProductW4::suits(w); });
+    return has_weights(
+        [](const Tensor& w) { return w.quantization.is_grouped() || (w.is_constant() && ops::ProductW4::suits(w)); });
   }
   /// Of a conv or gemm.
   template <class Predicate>
@@ -140,6 +150,7 @@ class PyModel {
       item["inputs"] = tensor_names(model(), node.inputs);
       item["outputs"] = tensor_names(model(), node.outputs);
       item["attributes"] = attributes_dict(node.attributes);
+      item["packed_bytes"] = prepared_->packed_bytes(node);
       list.append(item);
     }
     return list;
@@ -288,8 +299,10 @@ class PySession {
     if (!session_->plan()) return list;
     const Plan& plan = *session_->plan();
     for (const PlannedNode& planned : plan.nodes) {
-      s64 bytes = 0;
-      for (int input : planned.node->inputs) bytes += input < 0 ? 0 : plan.tensor_bytes(m, input);
+      const s64 packed = static_cast<s64>(prepared_->packed_bytes(*planned.node));
+      s64 bytes = packed;  // in place of the constants that they are made of
+      for (int input : planned.node->inputs)
+        bytes += input < 0 || (packed > 0 && tensor(input).is_constant()) ? 0 : plan.tensor_bytes(m, input);
       for (int output : planned.node->outputs) bytes += output < 0 ? 0 : plan.tensor_bytes(m, output);
       py::dict item;
       item["name"] = planned.node->name;

@@ -105,7 +105,7 @@ const char* whit_tensor_size_name(const whit_tensor* tensor, int32_t axis) {
 size_t whit_tensor_quantization(const whit_tensor* tensor, const float** scales, const int32_t** zero_points,
                                 int32_t* axis) {
   const Quantization* q = tensor ? &from_c(tensor)->quantization : nullptr;
-  const bool quantized = q && *q;
+  const bool quantized = q && !q->scale.empty();
   if (scales) *scales = quantized ? q->scale.data() : nullptr;
   if (zero_points) *zero_points = quantized ? q->zero_point.data() : nullptr;
   if (axis) *axis = quantized ? q->axis : -1;

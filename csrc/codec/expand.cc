@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 
+#include "base/half.h"
 #include "codec/bits.h"
 
 namespace whit::codec {
@@ -26,16 +27,6 @@ Status with_type(int bits, const Work& work) {
   if (bits == 8) return work(u8{});
   if (bits == 16) return work(u16{});
   return work(u32{});
-}
-
-/// Exact.
-f32 half_to_float(u16 half) {
-  const u32 sign = static_cast<u32>(half & 0x8000) << 16, exponent = (half >> 10) & 31, mantissa = half & 0x3ff;
-  if (exponent == 0) {
-    const f32 value = static_cast<f32>(mantissa) * 0x1p-24f;
-    return sign ? -value : value;
-  }
-  return std::bit_cast<f32>(sign | (exponent == 31 ? 255 : exponent + 112) << 23 | mantissa << 13);
 }
 
 /// Reads Rice codes: zeros and a one are the high part of a number, the next bits the low one.

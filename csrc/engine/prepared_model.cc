@@ -1,5 +1,6 @@
 #include "engine/prepared_model.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/pages.h"
@@ -27,22 +28,37 @@ std::size_t PreparedModel::packed_bytes() const {
   return total;
 }
 
+std::size_t PreparedModel::packed_bytes(const Node& node) const {
+  const auto found =
+      std::find_if(model_->nodes.begin(), model_->nodes.end(), [&](const Node& known) { return &known == &node; });
+  const std::string prefix = std::to_string(found - model_->nodes.begin()) + "/";
+  const std::lock_guard lock(mutex_);
+  std::size_t total = 0;
+  for (auto at = packed_.lower_bound(prefix); at != packed_.end() && at->first.starts_with(prefix); ++at)
+    total += at->second.bytes;
+  return total;
+}
+
 std::size_t PreparedModel::packed_count() const {
   const std::lock_guard lock(mutex_);
   return packed_.size();
 }
 
 void PreparedModel::release_constants(const Node& node) const {
-  constexpr s64 kLeastBytes = 32 << 10;
+  constexpr std::size_t kLeastBytes = 32 << 10;
   const std::span<const std::byte> file = model_->mapping;
+  const auto release = [&](std::span<const std::byte> bytes) {
+    if (bytes.size() < kLeastBytes) return;
+    const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
+    const auto begin = reinterpret_cast<std::uintptr_t>(file.data());
+    if (address >= begin && address < begin + file.size()) release_file_pages(bytes.data(), bytes.size());
+  };
   for (int input : node.inputs) {
     if (input < 0) continue;
     const Tensor& tensor = model_->tensors[static_cast<std::size_t>(input)];
-    if (!tensor.is_constant() || tensor.bytes < kLeastBytes) continue;
-    const auto address = reinterpret_cast<std::uintptr_t>(tensor.data);
-    const auto begin = reinterpret_cast<std::uintptr_t>(file.data());
-    if (address >= begin && address < begin + file.size())
-      release_file_pages(tensor.data, static_cast<std::size_t>(tensor.bytes));
+    if (!tensor.is_constant()) continue;
+    release({tensor.data, static_cast<std::size_t>(tensor.bytes)});
+    release(tensor.quantization.group_scales);
   }
 }
 

@@ -18,6 +18,8 @@ class PreparedModel final : public ops::WeightCache {
   IsaSet isa() const { return isa_; }
   /// Bytes of all packed weights made so far.
   std::size_t packed_bytes() const;
+  /// Those of one node of the model; 0 for any other node.
+  std::size_t packed_bytes(const Node& node) const;
 
   const std::byte* get(const Node& node, const std::string& key, std::size_t bytes,
                        const std::function<bool(std::byte*)>& fill) override;

@@ -34,6 +34,16 @@ Status check_names(const Model& model, const Positions& positions) {
   return {};
 }
 
+Status check_groups(const Model& model, const Positions& positions) {
+  for (std::size_t i = 0; i < model.tensors.size(); ++i) {
+    const Tensor& tensor = model.tensors[i];
+    if (tensor.quantization.is_grouped() && !tensor.is_constant())
+      return at_offset(positions.tensors[i], error(Code::format, "tensor %s has scales by groups, but is no constant",
+                                                   quoted(tensor.name).c_str()));
+  }
+  return {};
+}
+
 class SourceChecker {
  public:
   SourceChecker(const Model& model, const Positions& positions)
@@ -96,6 +106,7 @@ class SourceChecker {
 
 Status check_graph(const Model& model, const Positions& positions) {
   WHIT_RETURN_IF_ERROR(check_names(model, positions));
+  WHIT_RETURN_IF_ERROR(check_groups(model, positions));
   return SourceChecker(model, positions).check();
 }
 

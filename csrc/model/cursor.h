@@ -37,15 +37,18 @@ class Cursor {
     return value;
   }
 
+  /// `count` items of so many bytes, as they are.
+  std::span<const std::byte> items(u64 count, std::size_t item_bytes, const char* what) {
+    if (count <= left() / item_bytes) return take(static_cast<std::size_t>(count) * item_bytes, what);
+    too_short(what);
+    return {};
+  }
+
   /// `count` numbers. Allocates after the bytes are known to be there.
   template <class T>
   std::vector<T> numbers(u64 count, const char* what) {
-    if (count > left() / sizeof(T)) {
-      too_short(what);
-      return {};
-    }
-    std::vector<T> values(static_cast<std::size_t>(count));
-    const std::span<const std::byte> source = take(values.size() * sizeof(T), what);
+    const std::span<const std::byte> source = items(count, sizeof(T), what);
+    std::vector<T> values(source.size() / sizeof(T));
     if (!source.empty()) std::memcpy(values.data(), source.data(), source.size());
     return values;
   }

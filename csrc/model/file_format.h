@@ -36,6 +36,6 @@ inline constexpr u64 kMaxMetadataBytes = 1u << 24;
 inline constexpr int kMaxJsonDepth = 32;
 inline constexpr s64 kMaxElements = s64{1} << 40;
 
-enum QuantizationKind : u8 { kNotQuantized = 0, kPerTensor = 1, kPerAxis = 2, kSymmetricPerAxis = 3 };
+enum QuantizationKind : u8 { kNotQuantized = 0, kPerTensor = 1, kPerAxis = 2, kSymmetricPerAxis = 3, kPerGroup = 4 };
 
 }  // namespace whit::file_format

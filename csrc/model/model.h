@@ -1,6 +1,7 @@
 #pragma once
 // What a .whit file says, as plain data. Produced by the reader (which has checked it) and never changed afterwards.
 
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,12 +21,26 @@ const char* dtype_name(DType dtype);
 /// Bits of one element.
 int dtype_bits(DType dtype);
 
-/// real = (q - zero_point) * scale. Per tensor (axis -1, one scale) or per index of `axis`.
+/// real = (q - zero_point) * scale. Per tensor (axis -1, one scale), per index of `axis`, or by groups: each kGroup
+/// values of a row of the last axis, or fewer at its end, have a scale in f16, and all zero points are 0.
 struct Quantization {
-  std::vector<f32> scale;       ///< empty: not quantised; else finite and > 0
+  static constexpr s64 kGroup = 32;
+
+  std::vector<f32> scale;       ///< finite and > 0; empty: not quantised, or by groups
   std::vector<s32> zero_point;  ///< as long as scale
-  int axis = -1;
-  explicit operator bool() const { return !scale.empty(); }
+  int axis = -1;                ///< by groups: the last one
+  /// f16 [rows][groups], finite and > 0, where the file has them: not aligned; empty: not by groups.
+  std::span<const std::byte> group_scales = {};
+
+  bool is_grouped() const { return !group_scales.empty(); }
+  std::size_t group_count() const { return group_scales.size() / sizeof(u16); }
+  /// The bits of one of them.
+  u16 group_scale(std::size_t index) const {
+    u16 scale;
+    std::memcpy(&scale, group_scales.data() + index * sizeof scale, sizeof scale);
+    return scale;
+  }
+  explicit operator bool() const { return !scale.empty() || is_grouped(); }
 };
 
 /// A tensor of the graph: an input, something computed, or a constant stored in the file.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/checked.h"
+#include "base/half.h"
 #include "model/file_format.h"
 #include "model/op_schema.h"
 #include "model/reader.h"
@@ -58,13 +59,34 @@ void read_shape(Cursor* cursor, Tensor* tensor) {
   }
 }
 
+void read_group_scales(Cursor* cursor, Tensor* tensor) {
+  const std::string name = quoted(tensor->name);
+  const Shape& shape = tensor->shape;
+  const bool has_rows =
+      shape.rank() >= 2 && std::all_of(shape.begin(), shape.end(), [](s64 size) { return size >= 1; });
+  if (tensor->dtype != DType::s8 || !has_rows)
+    return cursor->fail(error(Code::format,
+                              "tensor %s: scales by groups are for s8 of two axes or more, of fixed sizes; it is %s %s",
+                              name.c_str(), dtype_name(tensor->dtype), shape.text().c_str()));
+  Quantization& quantization = tensor->quantization;
+  quantization.axis = shape.rank() - 1;
+  const s64 groups = (shape[quantization.axis] + Quantization::kGroup - 1) / Quantization::kGroup;
+  const s64 rows = shape.elements(0, quantization.axis);
+  quantization.group_scales = cursor->items(static_cast<u64>(rows * groups), sizeof(u16), "quantization scales");
+  for (std::size_t i = 0; i < quantization.group_count(); ++i)
+    if (const u16 scale = quantization.group_scale(i); !is_positive_half(scale))
+      return cursor->fail(error(Code::format, "tensor %s: the scale of a group is %g; scales are finite and above 0",
+                                name.c_str(), static_cast<double>(half_to_float(scale))));
+}
+
 void read_quantization(Cursor* cursor, Tensor* tensor) {
   const u8 kind = cursor->number<u8>("quantization");
   if (!cursor->ok() || kind == kNotQuantized) return;
   const std::string name = quoted(tensor->name);
-  if (kind > kSymmetricPerAxis)
+  if (kind > kPerGroup)
     return cursor->fail(error(Code::unsupported, "tensor %s: quantization of kind %u needs a newer version of whit",
                               name.c_str(), kind));
+  if (kind == kPerGroup) return read_group_scales(cursor, tensor);
   const Range range = zero_point_range(tensor->dtype);
   if (range.low > range.high)
     return cursor->fail(
@@ -195,6 +217,9 @@ Status read_graph(const Section& section, Model* model, Positions* positions) {
   model->inputs = read_indices(&cursor, model->tensors.size(), /*may_be_absent=*/false, "graph input");
   model->outputs = read_indices(&cursor, model->tensors.size(), /*may_be_absent=*/false, "graph output");
   if (cursor.ok() && model->outputs.empty()) cursor.fail(error(Code::format, "the graph has no outputs"));
+  const auto is_grouped = [](const Tensor& tensor) { return tensor.quantization.is_grouped(); };
+  if (section.decoded && std::any_of(model->tensors.begin(), model->tensors.end(), is_grouped))
+    model->decoded.push_back(section.decoded);  // where their scales are
   cursor.finish("section GRPH");
   return cursor.status();
 }

@@ -116,17 +116,11 @@ void BinaryProduct::run(const gemm_b1::Lhs& lhs, const gemm_b1::Border& border, 
                         isize out_stride, ThreadPool& pool, std::byte* scratch) const {
   const isize each = scratch_per_thread();
   const isize stride = out_bits_ < 8 ? out_stride * out_bits_ / 8 : out_stride;
-  const isize rows = mac_grain(1, s64{n_} * taps_ * k_ / 8), panel = panel_columns(*kernel_);
-  const isize columns = mac_grain(panel, s64{m} * taps_ * k_ / 8);
-  const auto part = [&](isize m_begin, isize m_end, isize n_begin, isize n_end, int thread) {
+  const ProductParts parts{m, n_, s64{taps_} * k_ / 8, panel_columns(*kernel_)};
+  run_in_parts(parts, pool, [&](isize m_begin, isize m_end, isize n_begin, isize n_end, int thread) {
     gemm_b1::run(*kernel_, {lhs, packed_, n_, taps_, k_, border, epilogue_, out, stride, scratch + thread * each},
                  m_begin, m_end, n_begin, n_end);
-  };
-  if (s64{16} * m * pool.largest_share(n_, columns) >= s64{15} * n_ * pool.largest_share(m, rows)) {
-    pool.parallel_for(m, rows, [&](isize begin, isize end, int thread) { part(begin, end, 0, n_, thread); });
-  } else {
-    pool.parallel_for(n_, columns, [&](isize begin, isize end, int thread) { part(0, m, begin, end, thread); });
-  }
+  });
 }
 
 }  // namespace whit::ops

@@ -26,6 +26,9 @@ template <class Product>
 class ProductConv final : public ConvBody, private RowKernel {
  public:
   using Element = typename Product::Element;
+  using Weights = typename Product::Weights;
+
+  explicit ProductConv(Weights weights) : weights_(std::move(weights)) {}
 
   Status prepare(const PrepareContext& context, const ConvGeometry& geometry) override {
     g_ = geometry;
@@ -35,7 +38,9 @@ class ProductConv final : public ConvBody, private RowKernel {
     const isize n = g_.out_channels / g_.group, k = g_.in_channels / g_.group;
     groups_.resize(static_cast<std::size_t>(g_.group));
     for (isize i = 0; i < g_.group; ++i)
-      WHIT_RETURN_IF_ERROR(groups_[static_cast<std::size_t>(i)].prepare(context, rows_, i * n, n, g_.taps(), k));
+      WHIT_RETURN_IF_ERROR(
+          groups_[static_cast<std::size_t>(i)].prepare(context, *weights_, rows_, i * n, n, g_.taps(), k));
+    weights_.reset();
     scratch_bytes_ = allocation_bytes(groups_[0].scratch_per_thread(!g_.is_pointwise()), context.threads);
     if (g_.is_pointwise()) return {};
     fill_padding(context.node, context.inputs[0], &pad_);
@@ -79,6 +84,7 @@ class ProductConv final : public ConvBody, private RowKernel {
                         g_.out_channels, out, out_element_bytes_, g_.out_stride);
   }
 
+  std::optional<Weights> weights_;  // until they are packed
   ConvGeometry g_{};
   isize rows_ = 0, out_element_bytes_ = 0;
   std::size_t scratch_bytes_ = 0;
@@ -220,19 +226,9 @@ class Conv final : public Operator {
 
   Status prepare(const PrepareContext& context) override {
     if (context.outputs[0].row_stride) geometry_.out_stride = context.outputs[0].row_stride;
-    if (is_binary(context)) {
-      if constexpr (is_compiled(",binarize,")) body_ = std::make_unique<BinaryConv>();
-    } else if (context.inputs[0].dtype() == DType::s8) {
-      const bool winograd = WinogradS8Conv::suits(context, geometry_);
-      body_ = sparse_body<SparseS8>(context, winograd ? kWinogradS8 : 1);
-      if (!body_ && winograd) body_ = std::make_unique<WinogradS8Conv>();
-      if (!body_) body_ = make_body<DepthwiseS8>(context);
-    } else {
-      const isize tile = winograd_tile(context);
-      body_ = sparse_body<SparseF32>(context, tile > 0 ? kWinogradF32 : 1);
-      if (!body_ && tile > 0) body_ = std::make_unique<WinogradConv>(tile);
-      if (!body_) body_ = make_body<DepthwiseF32>(context);
-    }
+    const DType dtype = context.inputs[0].dtype();
+    body_ = dtype == DType::b1 ? make_binary() : dtype == DType::s8 ? make_s8(context) : make_f32(context);
+    if (!body_) return node_error(context.node, Code::unsupported, "a b1 input; this build has no binarize");
     WHIT_RETURN_IF_ERROR(body_->prepare(context, geometry_));
     kernel_ = body_->kernel_name();
     scratch_bytes_ = body_->scratch_bytes();
@@ -248,12 +244,27 @@ class Conv final : public Operator {
   }
 
  private:
-  static bool is_binary(const PrepareContext& context) {
-    return is_compiled(",binarize,") && context.inputs[0].dtype() == DType::b1;
-  }
-
   /// What Winograd's algorithms take of the time of a product of all taps, about.
   static constexpr f64 kWinogradS8 = 0.6, kWinogradF32 = 0.4;
+
+  static std::unique_ptr<ConvBody> make_binary() {
+    if constexpr (is_compiled(",binarize,")) return std::make_unique<BinaryConv>();
+    return nullptr;
+  }
+
+  std::unique_ptr<ConvBody> make_s8(const PrepareContext& context) {
+    const bool winograd = WinogradS8Conv::suits(context, geometry_);
+    if (auto sparse = sparse_body<SparseS8>(context, winograd ? kWinogradS8 : 1)) return sparse;
+    if (winograd) return std::make_unique<WinogradS8Conv>();
+    return make_body<DepthwiseS8>(context);
+  }
+
+  std::unique_ptr<ConvBody> make_f32(const PrepareContext& context) {
+    const isize tile = winograd_tile(context);
+    if (auto sparse = sparse_body<SparseF32>(context, tile > 0 ? kWinogradF32 : 1)) return sparse;
+    if (tile > 0) return std::make_unique<WinogradConv>(tile);
+    return make_body<DepthwiseF32>(context);
+  }
 
   /// Null where dense is faster.
   template <class Sparse>
@@ -280,10 +291,13 @@ class Conv final : public Operator {
     }
     if (PatchConv<Product>::suits(geometry_)) return std::make_unique<PatchConv<Product>>();
     if constexpr (is_compiled(",w4,") && std::is_same_v<Product, ProductS8>) {
-      if (ProductW4::suits(context.inputs[1], geometry_.out_pixels(), context.isa))
-        return std::make_unique<ProductConv<ProductW4>>();
+      const isize n = geometry_.out_channels / geometry_.group;
+      auto coded = make_coded<ConvBody>(
+          context.inputs[1], geometry_.out_pixels(), n, context.isa,
+          []<class Coded>(const typename Coded::Weights& w) { return std::make_unique<ProductConv<Coded>>(w); });
+      if (coded) return coded;
     }
-    return std::make_unique<ProductConv<Product>>();
+    return std::make_unique<ProductConv<Product>>(typename Product::Weights(context.inputs[1]));
   }
 
   ConvGeometry geometry_{};

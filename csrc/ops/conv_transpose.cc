@@ -102,7 +102,8 @@ class TypedBody final : public Body {
     y_phases_ = phases(g_.y, y_lists_);
     x_phases_ = phases(g_.x, x_lists_);
     const isize most_taps = static_cast<isize>(y_lists_[0].taps.size() * x_lists_[0].taps.size());
-    kernel_ = &Product::select(context.inputs, x_phases_[0].count, g_.n(), most_taps, g_.k(), context.isa);
+    kernel_ = &Product::select(typename Product::Weights(context.inputs[1]), x_phases_[0].count, g_.n(), most_taps,
+                               g_.k(), context.isa);
     pad_.assign(static_cast<std::size_t>(g_.k()), Product::padding(context.inputs[0]));
     WHIT_RETURN_IF_ERROR(pack(context));
     WHIT_RETURN_IF_ERROR(build_offsets(context.node));
@@ -162,14 +163,8 @@ class TypedBody final : public Body {
 
   bool fill(const PrepareContext& context, std::byte* out) const {
     using Bias = std::conditional_t<std::is_same_v<Element, s8>, s32, f32>;
-    const TensorInfo& w = context.inputs[1];
-    AlignedBuffer expanded;
-    const Element* weights;
-    if constexpr (std::is_same_v<Element, f32>) {
-      weights = weights_as_f32(w, &expanded);
-    } else {
-      weights = w.constant<Element>();
-    }
+    typename Product::Weights w(context.inputs[1]);
+    const Element* weights = w.values();
     const Bias* bias = constant_bias<Bias>(context.inputs);
     const isize n = g_.n(), k = g_.k(), all_taps = g_.y.kernel * g_.x.kernel;
     const std::size_t most_values = y_lists_[0].taps.size() * x_lists_[0].taps.size() * static_cast<std::size_t>(n * k);

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "base/half.h"
 
 namespace whit::ops {
 namespace {
@@ -32,6 +33,18 @@ bool has_scales_along(const TensorInfo& w, int axis) {
   if (!q || q.zero_point.size() != q.scale.size()) return false;
   if (q.axis < 0) return q.scale.size() == 1;
   return q.axis == axis && axis < w.shape.rank() && static_cast<s64>(q.scale.size()) == w.shape[axis];
+}
+
+void dequantize_groups(const TensorInfo& w, f32* out) {
+  const s8* in = w.constant<s8>();
+  const s64 columns = w.shape[w.shape.rank() - 1], groups = ceil_div(columns, Quantization::kGroup);
+  const Quantization& q = w.quantization();
+  for (std::size_t i = 0; i < q.group_count(); ++i) {
+    const f32 scale = half_to_float(q.group_scale(i));
+    const s64 first = static_cast<s64>(i) % groups * Quantization::kGroup;
+    const s64 count = std::min(Quantization::kGroup, columns - first);
+    for (s64 k = 0; k < count; ++k) *out++ = static_cast<f32>(*in++) * scale;
+  }
 }
 
 }  // namespace
@@ -135,7 +148,7 @@ Status check_weights_f32(const Node& node, const TensorInfo& w, int axis) {
   if (w.dtype() != DType::s8)
     return node_error(node, Code::unsupported, "weights '%s' are %s; f32 or s8 is needed here", tensor_name(w),
                       dtype_name(w.dtype()));
-  if (!has_scales_along(w, axis))
+  if (!w.quantization().is_grouped() && !has_scales_along(w, axis))
     return node_error(node, Code::unsupported, "weights '%s' need one scale, or one per index of axis %d",
                       tensor_name(w), axis);
   return {};
@@ -148,6 +161,7 @@ void dequantize_weights(const TensorInfo& w, f32* out) {
     return;
   }
   const Quantization& q = w.quantization();
+  if (q.is_grouped()) return dequantize_groups(w, out);
   const int axis = q.axis < 0 ? 0 : q.axis;
   const isize outer = q.axis < 0 ? 1 : w.shape.elements(0, axis), steps = q.axis < 0 ? 1 : w.shape[axis];
   const isize run = q.axis < 0 ? w.shape.elements() : w.shape.elements(axis + 1, w.shape.rank());

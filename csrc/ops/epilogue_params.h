@@ -48,7 +48,7 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
 /// with -128 leave s16).
 Status check_weights_s8(const Node& node, const TensorInfo& w);
 
-/// w must be a constant: f32, or s8 quantised per tensor or along `axis`.
+/// w must be a constant: f32, or s8 quantised per tensor, along `axis` or by groups.
 Status check_weights_f32(const Node& node, const TensorInfo& w, int axis);
 
 /// out[i] = f32(w[i] - zero_point) * scale for an s8 constant that check_weights_f32 has passed; f32 is copied.

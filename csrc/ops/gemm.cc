@@ -1,9 +1,11 @@
 // gemm: y[..., n] = x[..., k] * w[n, k]^T + bias[n] (+ residual), see model/op_list.inc.
 
+#include <cstring>
 #include <type_traits>
 
 #include "base/checked.h"
 #include "kernels/convert/convert.h"
+#include "kernels/gemm_w4/grouped.h"
 #include "ops/binary_product.h"
 #include "ops/product.h"
 #include "ops/sparse_conv.h"
@@ -25,13 +27,19 @@ class GemmBody {
 template <class Product>
 class TypedGemm final : public GemmBody {
  public:
+  using Weights = typename Product::Weights;
+
+  explicit TypedGemm(Weights weights) : weights_(std::move(weights)) {}
+
   Status prepare(const PrepareContext& context, isize m, isize n, isize k) override {
     m_ = m, k_ = k, residual_stride_ = n;
     out_stride_ = context.outputs[0].row_stride ? context.outputs[0].row_stride : n;
     out_element_bytes_ = dtype_bits(context.outputs[0].dtype()) / 8;
     WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
     threads_ = context.threads;
-    return product_.prepare(context, m, 0, n, 1, k);
+    const Status status = product_.prepare(context, *weights_, m, 0, n, 1, k);
+    weights_.reset();
+    return status;
   }
   const char* kernel_name() const override { return product_.kernel_name(); }
   std::size_t scratch_bytes() const override { return allocation_bytes(threads_, product_.scratch_per_thread(false)); }
@@ -43,6 +51,7 @@ class TypedGemm final : public GemmBody {
   }
 
  private:
+  std::optional<Weights> weights_;  // until they are packed
   PackedProduct<Product> product_;
   typename Product::EpilogueParams epilogue_;
   int threads_ = 1;
@@ -105,14 +114,91 @@ class BinaryGemm final : public GemmBody {
   isize m_ = 0, k_ = 0, out_stride_ = 0;
 };
 
-/// f32 x in integers: each row is rounded to s8 on a grid of its own while the model runs ("dynamic quantisation").
-class DynamicGemm final : public GemmBody {
+/// The rows of an f32 x in s8, each on a grid of its own, made while the model runs ("dynamic quantisation").
+class RoundedRows {
  public:
-  Status prepare(const PrepareContext& context, isize m, isize n, isize k) override {
-    const TensorInfo& w = context.inputs[1];
+  /// Where they are in scratch.
+  struct Rows {
+    s8* values;
+    f32* scale;
+    s32* zero_point;
+  };
+
+  void prepare(const PrepareContext& context, isize m, isize k) {
+    m_ = m, k_ = k;
+    table_ = &convert::select(context.isa);
+    values_bytes_ = round_up(m * k, isize{kAlignment});
+    grids_bytes_ = (static_cast<u64>(m) * (sizeof(f32) + sizeof(s32)) + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  /// Of scratch from its beginning, which a 32-bit system may not have.
+  u64 bytes() const { return static_cast<u64>(values_bytes_) + grids_bytes_; }
+  const convert::Table& table() const { return *table_; }
+
+  Rows make(const RunContext& context) const {
+    f32* const scale = reinterpret_cast<f32*>(context.scratch + values_bytes_);
+    const Rows rows{reinterpret_cast<s8*>(context.scratch), scale, reinterpret_cast<s32*>(scale + m_)};
+    const f32* x = reinterpret_cast<const f32*>(context.inputs[0]);
+    context.pool.parallel_for(m_, work_grain(k_), [&](isize begin, isize end, int) {
+      table_->quantize_rows(
+          {x + begin * k_, rows.values + begin * k_, end - begin, k_, rows.scale + begin, rows.zero_point + begin});
+    });
+    return rows;
+  }
+
+ private:
+  const convert::Table* table_ = nullptr;
+  isize m_ = 0, k_ = 0, values_bytes_ = 0;
+  u64 grids_bytes_ = 0;
+};
+
+/// What follows a product whose rows are rounded.
+class DynamicBody : public GemmBody {
+ public:
+  std::size_t scratch_bytes() const final { return scratch_bytes_; }
+
+ protected:
+  Status prepare_rows(const PrepareContext& context, isize m, isize n, isize k) {
     m_ = m, n_ = n, k_ = k;
     out_stride_ = context.outputs[0].row_stride ? context.outputs[0].row_stride : n;
-    WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
+    rows_.prepare(context, m, k);
+    return fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_);
+  }
+  void set_scratch(int threads, isize per_thread) {
+    per_thread_ = per_thread;
+    scratch_bytes_ = allocation_bytes(rows_.bytes() + static_cast<u64>(threads) * static_cast<u64>(per_thread), 1);
+  }
+  std::byte* thread_scratch(const RunContext& context, int thread = 0) const {
+    return context.scratch + static_cast<isize>(rows_.bytes()) + thread * per_thread_;
+  }
+  f32* row_of(const RunContext& context, isize row) const {
+    return reinterpret_cast<f32*>(context.outputs[0]) + row * out_stride_;
+  }
+  /// For rows from `row` on.
+  EpilogueF32 epilogue_at(const RunContext& context, isize row) const {
+    const std::byte* residual = context.optional_input(3);
+    return epilogue_.at(residual ? residual + row * n_ * static_cast<isize>(sizeof(f32)) : nullptr, n_);
+  }
+
+  RoundedRows rows_;
+  EpilogueParamsF32 epilogue_;
+  isize m_ = 0, n_ = 0, k_ = 0, out_stride_ = 0;
+
+ private:
+  isize per_thread_ = 0;
+  std::size_t scratch_bytes_ = 0;
+};
+
+/// Times weights with a scale for each column or one for all.
+template <class Product>
+class DynamicGemm final : public DynamicBody {
+ public:
+  using Weights = typename Product::Weights;
+
+  explicit DynamicGemm(Weights weights) : weights_(std::move(weights)) {}
+
+  Status prepare(const PrepareContext& context, isize m, isize n, isize k) override {
+    const TensorInfo& w = context.inputs[1];
+    WHIT_RETURN_IF_ERROR(prepare_rows(context, m, n, k));
     WHIT_RETURN_IF_ERROR(check_weights_s8(context.node, w));
     fill_columns(context);
     // The product sees s8 rows around 0; their zero points, the bias and what follows wait for dequantize_rows.
@@ -121,33 +207,21 @@ class DynamicGemm final : public GemmBody {
     rows.quantization = {{1.0f}, {0}, -1};
     const TensorInfo inputs[] = {{.tensor = &rows, .shape = context.inputs[0].shape}, w};
     sums_.fields.output = EpilogueS8::Output::s32;
-    WHIT_RETURN_IF_ERROR(product_.prepare(
-        {context.node, inputs, context.outputs, context.isa, context.threads, context.weights}, m, 0, n, 1, k));
-    convert_ = &convert::select(context.isa);
-    values_bytes_ = round_up(m * k, isize{kAlignment});
-    scratch_bytes_ =
-        allocation_bytes(static_cast<u64>(values_bytes_) + static_cast<u64>(m) * (sizeof(f32) + sizeof(s32)), 1);
+    WHIT_RETURN_IF_ERROR(
+        product_.prepare({context.node, inputs, context.outputs, context.isa, context.threads, context.weights},
+                         weights_, m, 0, n, 1, k));
+    set_scratch(context.threads, product_.scratch_per_thread(false));
     return {};
   }
   const char* kernel_name() const override { return product_.kernel_name(); }
-  std::size_t scratch_bytes() const override { return scratch_bytes_; }
   void run(const RunContext& context) const override {
-    const f32* x = reinterpret_cast<const f32*>(context.inputs[0]);
-    const std::byte* residual = context.optional_input(3);
-    s8* values = reinterpret_cast<s8*>(context.scratch);
-    f32* scale = reinterpret_cast<f32*>(context.scratch + values_bytes_);
-    s32* zero_point = reinterpret_cast<s32*>(scale + m_);
-    context.pool.parallel_for(m_, work_grain(k_), [&](isize begin, isize end, int) {
-      convert_->quantize_rows(
-          {x + begin * k_, values + begin * k_, end - begin, k_, scale + begin, zero_point + begin});
-    });
-    product_.run({values, k_, nullptr, nullptr}, m_, sums_, nullptr, 0, context.outputs[0], sizeof(s32), out_stride_,
-                 context.pool, nullptr);
+    const RoundedRows::Rows rows = rows_.make(context);
+    product_.run({rows.values, k_, nullptr, nullptr}, m_, sums_, nullptr, 0, context.outputs[0], sizeof(s32),
+                 out_stride_, context.pool, thread_scratch(context));
     context.pool.parallel_for(m_, work_grain(n_), [&](isize begin, isize end, int) {
-      convert_->dequantize_rows(
-          {context.outputs[0] + begin * out_stride_ * static_cast<isize>(sizeof(f32)), end - begin, n_, out_stride_,
-           scale + begin, zero_point + begin, column_sum_.data(), scale_.data(), bias_.data(),
-           epilogue_.at(residual ? residual + begin * n_ * static_cast<isize>(sizeof(f32)) : nullptr, n_)});
+      rows_.table().dequantize_rows({reinterpret_cast<std::byte*>(row_of(context, begin)), end - begin, n_, out_stride_,
+                                     rows.scale + begin, rows.zero_point + begin, column_sum_.data(), scale_.data(),
+                                     bias_.data(), epilogue_at(context, begin)});
     });
   }
 
@@ -167,14 +241,59 @@ class DynamicGemm final : public GemmBody {
     }
   }
 
-  PackedProduct<ProductS8> product_;
+  Weights weights_;
+  PackedProduct<Product> product_;
   EpilogueParamsS8 sums_;
-  EpilogueParamsF32 epilogue_;
-  const convert::Table* convert_ = nullptr;
   std::vector<s32> column_sum_;
   std::vector<f32> scale_, bias_;
-  isize m_ = 0, n_ = 0, k_ = 0, out_stride_ = 0, values_bytes_ = 0;
-  std::size_t scratch_bytes_ = 0;
+};
+
+/// Times weights of 4 bits with a scale for each group of a column.
+class GroupedGemm final : public DynamicBody {
+ public:
+  Status prepare(const PrepareContext& context, isize m, isize n, isize k) override {
+    static_assert(gemm_w4::kScaleGroup == Quantization::kGroup);
+    const TensorInfo& w = context.inputs[1];
+    WHIT_RETURN_IF_ERROR(prepare_rows(context, m, n, k));
+    const std::span<const s8> values(w.constant<s8>(), static_cast<std::size_t>(n * k));
+    if (std::any_of(values.begin(), values.end(), [](s8 value) { return value < -8 || value > 7; }))
+      return node_error(context.node, Code::unsupported,
+                        "weights '%s' with scales by groups go from -8 to 7 where rows are rounded at run time",
+                        tensor_name(w));
+    kernel_ = &gemm_w4::select_grouped(context.isa);
+    const auto fill = [&](std::byte* out) {
+      const std::span<const std::byte> scales = w.quantization().group_scales;
+      const AlignedBuffer aligned(scales.size());
+      if (!aligned.data()) return false;
+      std::memcpy(aligned.data(), scales.data(), scales.size());
+      gemm_w4::pack(
+          *kernel_,
+          {values.data(), reinterpret_cast<const u16*>(aligned.data()), constant_bias<f32>(context.inputs), n, k}, out,
+          0, n);
+      return true;
+    };
+    WHIT_RETURN_IF_ERROR(pack_weights(context, kernel_name(), gemm_w4::packed_bytes(*kernel_, n, k), fill, &packed_));
+    set_scratch(context.threads, round_up(static_cast<isize>(gemm_w4::scratch_bytes(*kernel_, k)), isize{kAlignment}));
+    return {};
+  }
+  const char* kernel_name() const override { return gemm_w4::name(*kernel_); }
+  void run(const RunContext& context) const override {
+    const RoundedRows::Rows rows = rows_.make(context);
+    const ProductParts parts{m_, n_, k_, gemm_w4::panel_columns(*kernel_), true};
+    run_in_parts(parts, context.pool, [&](isize m_begin, isize m_end, isize n_begin, isize n_end, int thread) {
+      gemm_w4::run(*kernel_,
+                   {rows.values, k_, rows.scale, rows.zero_point, packed_, n_, k_, row_of(context, 0), out_stride_,
+                    thread_scratch(context, thread)},
+                   m_begin, m_end, n_begin, n_end);
+    });
+    context.pool.parallel_for(m_, work_grain(n_), [&](isize begin, isize end, int) {
+      rows_.table().finish_rows({row_of(context, begin), end - begin, n_, out_stride_, epilogue_at(context, begin)});
+    });
+  }
+
+ private:
+  const gemm_w4::GroupedKernel* kernel_ = nullptr;
+  const std::byte* packed_ = nullptr;
 };
 
 class Gemm final : public Operator {
@@ -200,7 +319,7 @@ class Gemm final : public Operator {
       return node_error(context.node, Code::unsupported, "dynamic is %lld; 0 and 1 are known",
                         static_cast<long long>(dynamic));
     if (dynamic)
-      body_ = std::make_unique<DynamicGemm>();
+      body_ = make_dynamic(context);
     else if (is_compiled(",binarize,") && context.inputs[0].dtype() == DType::b1)
       body_ = make_binary();
     else if (context.inputs[0].dtype() == DType::s8)
@@ -221,15 +340,31 @@ class Gemm final : public Operator {
     return nullptr;
   }
 
+  std::unique_ptr<GemmBody> make_dynamic(const PrepareContext& context) const {
+    const TensorInfo& w = context.inputs[1];
+    if constexpr (is_compiled(",w4,")) {
+      if (w.quantization().is_grouped()) return std::make_unique<GroupedGemm>();
+      auto coded = make_coded<GemmBody>(w, m_, n_, context.isa, []<class Coded>(const typename Coded::Weights& of) {
+        return std::make_unique<DynamicGemm<Coded>>(of);
+      });
+      if (coded) return coded;
+    }
+    return std::make_unique<DynamicGemm<ProductS8>>(ProductS8::Weights(w));
+  }
+
   template <class Sparse>
   std::unique_ptr<GemmBody> make_body(const PrepareContext& context) {
     if constexpr (is_compiled(",sparse,")) {
       if (auto sparse = SparseGemm<Sparse>::make(context, m_, n_, k_, &reason_)) return sparse;
     }
     if constexpr (is_compiled(",w4,") && std::is_same_v<Sparse, SparseS8>) {
-      if (ProductW4::suits(context.inputs[1], m_, context.isa)) return std::make_unique<TypedGemm<ProductW4>>();
+      auto coded = make_coded<GemmBody>(
+          context.inputs[1], m_, n_, context.isa,
+          []<class Coded>(const typename Coded::Weights& w) { return std::make_unique<TypedGemm<Coded>>(w); });
+      if (coded) return coded;
     }
-    return std::make_unique<TypedGemm<typename Sparse::Product>>();
+    using Product = typename Sparse::Product;
+    return std::make_unique<TypedGemm<Product>>(typename Product::Weights(context.inputs[1]));
   }
 
   std::unique_ptr<GemmBody> body_;

@@ -161,9 +161,11 @@ class PatchConv final : public ConvBody, private RowKernel {
     out_element_bytes_ = dtype_bits(context.outputs[0].dtype()) / 8;
     WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
     const isize n = g_.out_channels / g_.group, k = g_.taps() * (g_.in_channels / g_.group);
+    typename Product::Weights weights(context.inputs[1]);
     groups_.resize(static_cast<std::size_t>(g_.group));
     for (isize i = 0; i < g_.group; ++i)
-      WHIT_RETURN_IF_ERROR(groups_[static_cast<std::size_t>(i)].prepare(context, g_.out_pixels(), i * n, n, 1, k));
+      WHIT_RETURN_IF_ERROR(
+          groups_[static_cast<std::size_t>(i)].prepare(context, weights, g_.out_pixels(), i * n, n, 1, k));
     fill_row_padding(context.node, context.inputs[0], g_.kernel_w, &padding_);
     for (auto& group : groups_) stride_ = group.pad_k();
     const isize patch_bytes = stride_ * static_cast<isize>(sizeof(Element));

@@ -14,12 +14,23 @@ std::optional<gemm_w4::Codebook> find_codebook(const Tensor& w) {
 
 bool ProductW4::suits(const Tensor& w) { return find_codebook(w).has_value(); }
 
-bool ProductW4::suits(const TensorInfo& w, isize m, IsaSet isa) {
+std::optional<ProductW4::Weights> ProductW4::suiting(const TensorInfo& w, isize m, IsaSet isa) {
   constexpr s64 kNearCaches = 1 << 20;
-  constexpr isize kFewRows = 4;                         // that read the codes themselves
-  if (isa.has(Isa::amx) && m > kFewRows) return false;  // tiles of s8 are several times as fast as anything else
+  constexpr isize kFewRows = 4;                                // that read the codes themselves
+  if (isa.has(Isa::amx) && m > kFewRows) return std::nullopt;  // tiles of s8 are several times as fast as anything else
   const auto codebook = w.is_constant() ? find_codebook(*w.tensor) : std::nullopt;
-  return codebook && (codebook->is_linear() || m > kFewRows || w.shape.elements() > kNearCaches);
+  if (!codebook || !(codebook->is_linear() || m > kFewRows || w.shape.elements() > kNearCaches)) return std::nullopt;
+  return Weights{ProductS8::Weights(w), *codebook};
+}
+
+std::optional<ProductW1::Weights> ProductW1::suiting(const TensorInfo& w, isize m, isize n, IsaSet isa) {
+  constexpr isize kColumns = 256, kColumnsOfOneRow = 64;  // that make up for a row's tables
+  if (isa.has(Isa::neondot) || isa.has(Isa::avxvnni) || isa.has(Isa::avx512vnni)) return std::nullopt;
+  if (n < (m == 1 ? kColumnsOfOneRow : kColumns) || !w.is_constant() || !ProductW4::suits(*w.tensor))
+    return std::nullopt;
+  const auto two = gemm_w1::two_values({w.constant<s8>(), static_cast<std::size_t>(w.shape.elements())});
+  if (!two) return std::nullopt;
+  return Weights{ProductS8::Weights(w), *two};
 }
 
 }  // namespace whit::ops

@@ -1,14 +1,16 @@
 #pragma once
 // gemm_s8, gemm_w4 and gemm_f32 behind one set of names, so that conv and gemm are written once for all.
 
-#include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/gemm_s8/gemm_s8.h"
+#include "kernels/gemm_w1/gemm_w1.h"
 #include "kernels/gemm_w4/gemm_w4.h"
 #include "ops/epilogue_params.h"
+#include "ops/product_parts.h"
 
 namespace whit::ops {
 
@@ -20,12 +22,22 @@ const T* constant_bias(std::span<const TensorInfo> inputs, isize first = 0) {
 }
 
 struct ProductS8 {
+  /// The constant weights of a node, of all its groups.
+  class Weights {
+   public:
+    explicit Weights(const TensorInfo& w) : values_(w.constant<s8>()) {}
+    const s8* values() const { return values_; }
+
+   private:
+    const s8* values_;
+  };
+
   using Element = s8;
   using Kernel = gemm_s8::Kernel;
   using Lhs = gemm_s8::Lhs;
   using EpilogueParams = EpilogueParamsS8;
 
-  static const Kernel& select(std::span<const TensorInfo>, isize m, isize n, isize taps, isize k, IsaSet isa) {
+  static const Kernel& select(const Weights&, isize m, isize n, isize taps, isize k, IsaSet isa) {
     return gemm_s8::select({m, n, taps, k}, isa);
   }
   static isize tile_rows(const Kernel& kernel) { return gemm_s8::tile_rows(kernel); }
@@ -42,11 +54,9 @@ struct ProductS8 {
   /// What a padding pixel holds.
   static s8 padding(const TensorInfo& x) { return static_cast<s8>(x.quantization().zero_point[0]); }
   /// False when memory is short.
-  static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
-                   std::byte* out) {
-    const s32* bias = constant_bias<s32>(inputs, first);
-    const s8* values = inputs[1].constant<s8>() + first * taps * k;
-    gemm_s8::pack(kernel, {values, bias, n, taps, k, inputs[0].quantization().zero_point[0]}, out, 0, n);
+  static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, const Weights& weights, isize first,
+                   isize n, isize taps, isize k, std::byte* out) {
+    gemm_s8::pack(kernel, rhs(inputs, weights.values(), first, n, taps, k), out, 0, n);
     return true;
   }
   static void run(const Kernel& kernel, const Lhs& lhs, const std::byte* packed, isize n, isize taps, isize k,
@@ -61,23 +71,32 @@ struct ProductS8 {
     if (epilogue.residual) epilogue.residual += first;
     return epilogue;
   }
+
+ protected:
+  static gemm_s8::Rhs rhs(std::span<const TensorInfo> inputs, const s8* values, isize first, isize n, isize taps,
+                          isize k) {
+    const s32 zero_point = inputs[0].quantization().zero_point[0];
+    return {values + first * taps * k, constant_bias<s32>(inputs, first), n, taps, k, zero_point};
+  }
 };
 
 /// s8 weights of few values, which stay codes of 4 or 2 bits in memory.
 struct ProductW4 : ProductS8 {
+  /// With a codebook of their values.
+  struct Weights : ProductS8::Weights {
+    gemm_w4::Codebook codebook;
+  };
+
   using Kernel = gemm_w4::Kernel;
 
   /// Whether a constant w has few enough values, and is large enough for that to matter.
   static bool suits(const Tensor& w);
-  /// Whether such a product of m rows is about as fast as one of s8: looked up codes of few rows are slower where
+  /// w, where such a product of m rows is about as fast as one of s8: looked up codes of few rows are slower where
   /// weights come from a near cache.
-  static bool suits(const TensorInfo& w, isize m, IsaSet isa);
+  static std::optional<Weights> suiting(const TensorInfo& w, isize m, IsaSet isa);
 
-  static gemm_w4::Codebook codebook(const TensorInfo& w) {
-    return *gemm_w4::codebook({w.constant<s8>(), static_cast<std::size_t>(w.shape.elements())});
-  }
-  static const Kernel& select(std::span<const TensorInfo> inputs, isize m, isize n, isize taps, isize k, IsaSet isa) {
-    return gemm_w4::select({m, n, taps, k, codebook(inputs[1]).bits}, isa);
+  static const Kernel& select(const Weights& weights, isize m, isize n, isize taps, isize k, IsaSet isa) {
+    return gemm_w4::select({m, n, taps, k, weights.codebook.bits}, isa);
   }
   static isize tile_rows(const Kernel& kernel) { return gemm_w4::tile_rows(kernel); }
   static std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
@@ -88,12 +107,9 @@ struct ProductW4 : ProductS8 {
   }
   static constexpr bool kUnpacks = true;
   static isize padded_k(const Kernel&, isize k) { return k; }
-  static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
-                   std::byte* out) {
-    const s8* values = inputs[1].constant<s8>() + first * taps * k;
-    const gemm_s8::Rhs weights{values, constant_bias<s32>(inputs, first),     n, taps,
-                               k,      inputs[0].quantization().zero_point[0]};
-    return gemm_w4::pack(kernel, {weights, codebook(inputs[1])}, out, 0, n);
+  static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, const Weights& weights, isize first,
+                   isize n, isize taps, isize k, std::byte* out) {
+    return gemm_w4::pack(kernel, {rhs(inputs, weights.values(), first, n, taps, k), weights.codebook}, out, 0, n);
   }
   static void run(const Kernel& kernel, const Lhs& lhs, const std::byte* packed, isize n, isize taps, isize k,
                   const EpilogueS8& epilogue, std::byte* out, isize out_stride, isize m_begin, isize m_end,
@@ -102,13 +118,69 @@ struct ProductW4 : ProductS8 {
   }
 };
 
+/// s8 weights of two values, which stay bits in memory.
+struct ProductW1 : ProductS8 {
+  /// With the values.
+  struct Weights : ProductS8::Weights {
+    gemm_w1::TwoValues two;
+  };
+
+  using Kernel = gemm_w1::Kernel;
+
+  /// w, where such a product of m rows and n columns is faster than one of s8.
+  static std::optional<Weights> suiting(const TensorInfo& w, isize m, isize n, IsaSet isa);
+
+  static const Kernel& select(const Weights&, isize, isize, isize, isize, IsaSet isa) { return gemm_w1::select(isa); }
+  static isize tile_rows(const Kernel&) { return 1; }
+  static std::size_t packed_bytes(const Kernel& kernel, isize n, isize taps, isize k) {
+    return gemm_w1::packed_bytes(kernel, n, taps, k);
+  }
+  static std::size_t scratch_bytes(const Kernel&, isize, isize, isize, bool) { return gemm_w1::scratch_bytes(); }
+  static isize padded_k(const Kernel&, isize k) { return k; }
+  static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, const Weights& weights, isize first,
+                   isize n, isize taps, isize k, std::byte* out) {
+    gemm_w1::pack(kernel, {rhs(inputs, weights.values(), first, n, taps, k), weights.two}, out, 0, n);
+    return true;
+  }
+  static void run(const Kernel& kernel, const Lhs& lhs, const std::byte* packed, isize n, isize taps, isize k,
+                  const EpilogueS8& epilogue, std::byte* out, isize out_stride, isize m_begin, isize m_end,
+                  isize n_begin, isize n_end, std::byte* scratch) {
+    gemm_w1::run(kernel, {lhs, packed, n, taps, k, epilogue, out, out_stride, scratch}, m_begin, m_end, n_begin, n_end);
+  }
+};
+
+/// make(weights) for the coded s8 weights that suit a product of m rows and n columns, with Product as its template
+/// argument; null where s8 is faster.
+template <class Body, class Make>
+std::unique_ptr<Body> make_coded(const TensorInfo& w, isize m, isize n, IsaSet isa, const Make& make) {
+  if (auto weights = ProductW1::suiting(w, m, n, isa)) return make.template operator()<ProductW1>(*weights);
+  if (auto weights = ProductW4::suiting(w, m, isa)) return make.template operator()<ProductW4>(*weights);
+  return nullptr;
+}
+
 struct ProductF32 {
+  /// s8 weights are expanded when values() is called for the first time.
+  class Weights {
+   public:
+    explicit Weights(const TensorInfo& w) : w_(w) {}
+    /// Null when memory is short.
+    const f32* values() {
+      if (!values_) values_ = weights_as_f32(w_, &expanded_);
+      return values_;
+    }
+
+   private:
+    TensorInfo w_;
+    AlignedBuffer expanded_;
+    const f32* values_ = nullptr;
+  };
+
   using Element = f32;
   using Kernel = gemm_f32::Kernel;
   using Lhs = gemm_f32::Lhs;
   using EpilogueParams = EpilogueParamsF32;
 
-  static const Kernel& select(std::span<const TensorInfo>, isize m, isize n, isize taps, isize k, IsaSet isa) {
+  static const Kernel& select(const Weights&, isize m, isize n, isize taps, isize k, IsaSet isa) {
     return gemm_f32::select({m, n, taps, k}, isa);
   }
   static isize tile_rows(const Kernel& kernel) { return gemm_f32::tile_rows(kernel); }
@@ -119,11 +191,10 @@ struct ProductF32 {
   static constexpr bool kUnpacks = false;
   static isize padded_k(const Kernel&, isize k) { return k; }
   static f32 padding(const TensorInfo&) { return 0; }
-  static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, isize first, isize n, isize taps, isize k,
-                   std::byte* out) {
+  static bool pack(const Kernel& kernel, std::span<const TensorInfo> inputs, Weights& weights, isize first, isize n,
+                   isize taps, isize k, std::byte* out) {
     const f32* bias = constant_bias<f32>(inputs, first);
-    AlignedBuffer expanded;
-    const f32* values = weights_as_f32(inputs[1], &expanded);
+    const f32* values = weights.values();
     if (!values) return false;
     gemm_f32::pack(kernel, {values + first * taps * k, bias, n, taps, k}, out, 0, n);
     return true;
@@ -147,14 +218,17 @@ struct ProductF32 {
 template <class Product>
 class PackedProduct {
  public:
-  /// Chooses the kernel for about `m` rows (0: any) and packs. bias and w must be constants, checked by fill_epilogue
-  /// and check_constant_bias.
-  Status prepare(const PrepareContext& context, isize m, isize first, isize n, isize taps, isize k) {
-    kernel_ = &Product::select(context.inputs, m, n, taps, k, context.isa);
+  /// Chooses the kernel for about `m` rows (0: any) and packs. bias and w, the constant that `weights` are of, have
+  /// been checked by fill_epilogue and check_constant_bias.
+  Status prepare(const PrepareContext& context, typename Product::Weights& weights, isize m, isize first, isize n,
+                 isize taps, isize k) {
+    kernel_ = &Product::select(weights, m, n, taps, k, context.isa);
     n_ = n, taps_ = taps, k_ = k, first_ = first, m_ = m;
     const std::size_t bytes = Product::packed_bytes(*kernel_, n, taps, k);
     const std::string key = std::string(kernel_name()) + "/" + std::to_string(first);
-    const auto fill = [&](std::byte* out) { return Product::pack(*kernel_, context.inputs, first, n, taps, k, out); };
+    const auto fill = [&](std::byte* out) {
+      return Product::pack(*kernel_, context.inputs, weights, first, n, taps, k, out);
+    };
     return pack_weights(context, key, bytes, fill, &packed_);
   }
 
@@ -187,22 +261,11 @@ class PackedProduct {
     const auto epilogue = Product::epilogue_at(params, residual, residual_stride, first_);
     std::byte* target = out + first_ * out_element_bytes;
     const isize each = scratch_per_thread(lhs.offsets != nullptr);
-    const isize rows = mac_grain(1, s64{n_} * taps_ * k_);
-    const isize columns = mac_grain(panel_columns(*kernel_), s64{m} * taps_ * k_);
-    // Rows, of which there may be too few tiles for equal shares; then columns, if theirs are smaller by a sixteenth,
-    // or not larger by as much where rows cost more.
-    constexpr s64 kColumns = Product::kUnpacks ? 15 : 16, kRows = Product::kUnpacks ? 16 : 15;
-    if (kColumns * m * pool.largest_share(n_, columns) >= kRows * n_ * pool.largest_share(m, rows)) {
-      pool.parallel_for(m, rows, [&](isize begin, isize end, int thread) {
-        Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, begin, end, 0, n_,
-                     scratch + thread * each);
-      });
-    } else {
-      pool.parallel_for(n_, columns, [&](isize begin, isize end, int thread) {
-        Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, 0, m, begin, end,
-                     scratch + thread * each);
-      });
-    }
+    const ProductParts parts{m, n_, s64{taps_} * k_, panel_columns(*kernel_), Product::kUnpacks};
+    run_in_parts(parts, pool, [&](isize m_begin, isize m_end, isize n_begin, isize n_end, int thread) {
+      Product::run(*kernel_, lhs, packed_, n_, taps_, k_, epilogue, target, out_stride, m_begin, m_end, n_begin, n_end,
+                   scratch + thread * each);
+    });
   }
 
  private:

@@ -54,8 +54,9 @@ class Convert final : public Operator {
   Status set_layout(const Node& node, const TensorInfo& stepped, bool any_zero_point) {
     const Quantization& q = stepped.quantization();
     const Shape& shape = stepped.shape;
-    if (!q || q.zero_point.size() != q.scale.size())
-      return node_error(node, Code::unsupported, "'%s' has no quantisation", tensor_name(stepped));
+    if (!q || q.is_grouped() || q.zero_point.size() != q.scale.size())
+      return node_error(node, Code::unsupported, "'%s' has no scale for all, and none by an axis",
+                        tensor_name(stepped));
     for (s32 zero_point : q.zero_point)
       if (!any_zero_point && (zero_point < -128 || zero_point > 127))
         return node_error(node, Code::unsupported, "zero point %d of '%s' is outside s8", zero_point,

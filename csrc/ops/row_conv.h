@@ -26,8 +26,9 @@ class RowConv final : public ConvBody, private RowKernel {
     WHIT_RETURN_IF_ERROR(fill_epilogue(context.node, context.inputs, context.outputs[0], &epilogue_));
     const isize n = g_.out_channels, row = g_.kernel_w * g_.in_channels;
     // Two views of the same packed weights, whose layout does not depend on where a tap ends.
-    WHIT_RETURN_IF_ERROR(rows_.prepare(context, g_.out_pixels(), 0, n, g_.kernel_h, row));
-    WHIT_RETURN_IF_ERROR(patches_.prepare(context, g_.out_pixels(), 0, n, 1, g_.kernel_h * row));
+    ProductF32::Weights weights(context.inputs[1]);
+    WHIT_RETURN_IF_ERROR(rows_.prepare(context, weights, g_.out_pixels(), 0, n, g_.kernel_h, row));
+    WHIT_RETURN_IF_ERROR(patches_.prepare(context, weights, g_.out_pixels(), 0, n, 1, g_.kernel_h * row));
     fill_row_padding(context.node, context.inputs[0], g_.kernel_w, &padding_);
     const isize columns = InsideRange::columns(g_).size();
     WHIT_RETURN_IF_ERROR(check_offsets(context.node, columns, g_.kernel_h));

@@ -242,6 +242,35 @@ def pruned() -> Graph:
     return stored("pruned", constants, codes)
 
 
+def groups() -> Graph:
+    """What format 1.5 added: a scale for every 32 weights of a row, the last groups shorter."""
+    weights = (np.arange(3 * 70, dtype=np.int32) * 37 % 15 - 7).astype(np.int8).reshape(3, 70)
+    weights[1, ::9] = -8
+    taps = (np.arange(2 * 3 * 5, dtype=np.int32) * 89 % 255 - 127).astype(np.int8).reshape(2, 3, 1, 5)
+    few = np.array([[0.5, 0.0625, 6e-8], [1, 65504, 0.333], [0.1, 0.25, 0.001]], np.float16)
+    window = {"strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0], "group": 1}
+    return graph_of(
+        "groups",
+        [
+            Tensor("x", "f32", ("n", 70)),
+            Tensor("w", "s8", (3, 70), Quantization.by_groups(few, 2), weights),
+            Tensor("bias", "f32", (3,), data=np.array([1, -2, 0.5], np.float32)),
+            Tensor("y", "f32", ("n", 3)),
+            Tensor("z", "f32", ("n", 3)),
+            Tensor("image", "f32", (1, 5, 4, 5)),
+            Tensor("taps", "s8", (2, 3, 1, 5), Quantization.by_groups(few.reshape(9, 1)[:6], 4), taps),
+            Tensor("conv", "f32", (1, 3, 4, 2)),
+        ],
+        [
+            Node("gemm", "rounded", ["x", "w", "bias"], ["y"], {"dynamic": 1, "clamp_min": 0.0}),
+            Node("gemm", "real", ["x", "w"], ["z"]),
+            Node("conv", "conv", ["image", "taps"], ["conv"], window),
+        ],
+        ["x", "image"],
+        ["y", "z", "conv"],
+    )
+
+
 def stored(graph: str, constants: dict[str, np.ndarray], codes: dict[str, LinearCodes]) -> Graph:
     """Constants, each transposed by nothing into an output."""
     constants |= {key: code.dequantize() for key, code in codes.items()}
@@ -265,10 +294,13 @@ MODELS = {
     "pictures": pictures,
     "encodings": encodings,
     "pruned": pruned,
+    "groups": groups,
 }
 
 #: The files: which model, the level that it is written at, and the minor version of the format.
-FILES = {name: (name, "dense", 1) for name in MODELS if name not in ("encodings", "pruned")} | {
+FILES = {
+    name: (name, "dense", 5 if name == "groups" else 1) for name in MODELS if name not in ("encodings", "pruned")
+} | {
     f"{model}_{level}": (model, level, minor)
     for model, minor, levels in (("encodings", 2, ("packed", "coded", "archive")), ("pruned", 3, ("packed", "coded")))
     for level in levels

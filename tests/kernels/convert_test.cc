@@ -115,6 +115,43 @@ TEST_CASE("quantize_rows gives each row the grid that spans its values and 0") {
   });
 }
 
+f32 naive_finish(f32 t, const f32* added, Activation activation, f32 low, f32 high) {
+  if (added) t = t + *added;
+  if (activation == Activation::hard_swish) {
+    f32 gate = t * (1.0f / 6.0f);
+    gate = gate + 0.5f;
+    t = t * std::min(std::max<f32>(gate, 0), 1.0f);
+  }
+  return std::min(std::max<f32>(t, low), high);
+}
+
+TEST_CASE("finish_rows: residual, activation, clamp, and nothing between rows") {
+  constexpr f32 kInfinity = std::numeric_limits<f32>::infinity();
+  test::Random random(9);
+  test::for_each_level(tables(), [&](const Table& table) {
+    for (auto [rows, cols] : {std::pair<isize, isize>{1, 700}, {9, 33}, {5, 1}, {3, 64}})
+      for (bool residual : {false, true})
+        for (Activation activation : {Activation::clamp, Activation::hard_swish})
+          for (auto [low, high] : {std::pair{-kInfinity, kInfinity}, {0.0f, 6.0f}}) {
+            const isize stride = cols + 3;
+            Guarded<f32> y(rows * stride), added(rows * cols);
+            for (isize i = 0; i < y.size(); ++i) y[i] = random.real(-9, 9);
+            for (isize i = 0; i < added.size(); ++i) added[i] = random.real(-3, 3);
+            const std::vector<f32> before(y.data(), y.data() + y.size());
+            table.finish_rows(
+                {y.data(), rows, cols, stride, {activation, residual ? added.data() : nullptr, cols, low, high}});
+            isize wrong = 0;
+            for (isize i = 0; i < y.size(); ++i) {
+              const f32 old = before[static_cast<std::size_t>(i)];
+              const isize r = i / stride, c = i % stride;
+              const f32* const more = residual && c < cols ? &added[r * cols + c] : nullptr;
+              wrong += !same_value(y[i], c < cols ? naive_finish(old, more, activation, low, high) : old);
+            }
+            CHECK(wrong == 0);
+          }
+  });
+}
+
 TEST_CASE("dequantize_rows: scales, zero points, bias, residual, activation") {
   constexpr f32 kInfinity = std::numeric_limits<f32>::infinity();
   test::Random random(8);
@@ -160,13 +197,8 @@ TEST_CASE("dequantize_rows: scales, zero points, bias, residual, activation") {
                 f32 t = static_cast<f32>(static_cast<s32>(moved)) * row_scale[r];
                 t = t * scale[c];
                 t = t + bias[c];
-                if (residual) t = t + added[r * cols + c];
-                if (activation == Activation::hard_swish) {
-                  f32 gate = t * (1.0f / 6.0f);
-                  gate = gate + 0.5f;
-                  t = t * std::min(std::max<f32>(gate, 0), 1.0f);
-                }
-                wrong += !same_value(y[r * stride + c], std::min(std::max<f32>(t, low), high));
+                const f32* const more = residual ? &added[r * cols + c] : nullptr;
+                wrong += !same_value(y[r * stride + c], naive_finish(t, more, activation, low, high));
               }
             CHECK(wrong == 0);
           }

@@ -88,6 +88,22 @@ TEST_CASE("quantized: scales, zero points and values") {
   CHECK(model->nodes[1].attributes.string("activation").empty());
 }
 
+TEST_CASE("groups: a scale for every 32 weights of a row") {
+  const auto model = read("groups");
+  CHECK(model->version_minor == 5);
+  const Quantization& w = find(*model, "w").quantization;
+  CHECK(w.is_grouped());
+  CHECK(w.axis == 1);
+  CHECK(w.scale.empty());
+  std::vector<u16> scales;
+  for (std::size_t i = 0; i < w.group_count(); ++i) scales.push_back(w.group_scale(i));
+  CHECK(scales == std::vector<u16>{0x3800, 0x2c00, 0x0001, 0x3c00, 0x7bff, 0x3554, 0x2e66, 0x3400, 0x1419});
+  const Quantization& taps = find(*model, "taps").quantization;
+  CHECK(taps.axis == 3);
+  CHECK(taps.group_count() == 2 * 3);
+  CHECK_FALSE(find(*model, "bias").quantization.is_grouped());
+}
+
 TEST_CASE("attributes: every type, absent tensors") {
   const auto model = read("attributes");
   const Attributes& conv = model->nodes[0].attributes;
@@ -139,7 +155,7 @@ TEST_CASE("a model outlives its file") {
 }
 
 TEST_CASE("cut anywhere: a format error") {
-  for (const char* name : {"minimal", "quantized", "attributes", "constants"}) {
+  for (const char* name : {"minimal", "quantized", "attributes", "constants", "groups"}) {
     const std::vector<char> bytes = bytes_of(name);
     for (std::size_t length = 0; length < bytes.size(); ++length) {
       // Exactly as long as the input, so that a sanitizer sees any read beyond it.
@@ -153,7 +169,7 @@ TEST_CASE("cut anywhere: a format error") {
 }
 
 TEST_CASE("any flipped bit: a format or version error") {
-  for (const char* name : {"minimal", "quantized", "attributes", "constants"}) {
+  for (const char* name : {"minimal", "quantized", "attributes", "constants", "groups"}) {
     std::vector<char> bytes = bytes_of(name);
     for (std::size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
       bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));

@@ -114,26 +114,28 @@ def _quantization(tensor: Tensor | None) -> Quantization:
     return tensor.quantization
 
 
-def _broadcast(values: np.ndarray, quantization: Quantization, rank: int) -> np.ndarray:
+def _broadcast(values: np.ndarray, quantization: Quantization, shape: tuple[int, ...]) -> np.ndarray:
+    if quantization.group:
+        return np.repeat(values, quantization.group, axis=1)[:, : shape[-1]].reshape(shape)
     if quantization.axis is None:
         return values.reshape(())
-    return values.reshape([-1 if axis == quantization.axis else 1 for axis in range(rank)])
+    return values.reshape([-1 if axis == quantization.axis else 1 for axis in range(len(shape))])
 
 
 def centred(q: np.ndarray, quantization: Quantization) -> np.ndarray:
     """q - zero_point as s64."""
-    return q.astype(S64) - _broadcast(quantization.zero_point, quantization, q.ndim)
+    return q.astype(S64) - _broadcast(quantization.zero_point, quantization, q.shape)
 
 
 def dequantize(q: np.ndarray, quantization: Quantization) -> np.ndarray:
     """S8 or s32 -> f32."""
-    return centred(q, quantization).astype(F32) * _broadcast(quantization.scale, quantization, q.ndim).astype(F32)
+    return centred(q, quantization).astype(F32) * _broadcast(quantization.scale, quantization, q.shape).astype(F32)
 
 
 def quantize(x: np.ndarray, quantization: Quantization) -> np.ndarray:
     """f32 -> s8; not a number becomes the zero point."""
-    steps = x.astype(F32) / _broadcast(quantization.scale, quantization, x.ndim).astype(F32)
-    zero_point = _broadcast(quantization.zero_point, quantization, x.ndim)
+    steps = x.astype(F32) / _broadcast(quantization.scale, quantization, x.shape).astype(F32)
+    zero_point = _broadcast(quantization.zero_point, quantization, x.shape)
     return store_s8(np.where(np.isnan(steps), F32(0), steps), zero_point)
 
 
@@ -306,7 +308,14 @@ def dynamic_gemm(call: Call) -> np.ndarray:
     zero_point = np.where(np.isinf(scale), 0, np.clip(np.rint(F32(-128) - low / scale), -128, 127)).astype(S64)
     steps = x / scale
     rows = store_s8(np.where(np.isnan(steps), F32(0), steps), zero_point).astype(S64) - zero_point
-    t = (rows @ w.T.astype(S64)).astype(F32) * scale * own.scale
+    if own.group:
+        t = np.zeros((*x.shape[:-1], len(w)), F32)
+        for group, column in enumerate(range(0, x.shape[-1], own.group)):
+            part = slice(column, column + own.group)
+            t = t + (rows[..., part] @ w[:, part].T.astype(S64)).astype(F32) * own.scale[:, group].astype(F32)
+        t = t * scale
+    else:
+        t = (rows @ w.T.astype(S64)).astype(F32) * scale * own.scale
     t = t if call.value(2) is None else t + call.value(2)
     t = t if call.value(3) is None else t + call.value(3)
     t = hard_swish(t, F32(1 / 6)) if call.attribute("activation", "") == "hard_swish" else t

@@ -170,8 +170,8 @@ WHIT_API whit_shape whit_tensor_shape(const whit_tensor* tensor);
 WHIT_API const char* whit_tensor_size_name(const whit_tensor* tensor, int32_t axis);
 
 /* Quantisation: real = (q - zero_points[i]) * scales[i].
- * Returns how many there are: 0 for a tensor that is not quantised, 1 for one scale for all (`axis` becomes -1), else
- * one for each index of `axis`. Pointers may be NULL. */
+ * Returns how many there are: 0 for a tensor that is not quantised (or a constant with scales by groups), 1 for one
+ * scale for all (`axis` becomes -1), else one for each index of `axis`. Pointers may be NULL. */
 WHIT_API size_t whit_tensor_quantization(const whit_tensor* tensor, const float** scales, const int32_t** zero_points,
                                          int32_t* axis);
 

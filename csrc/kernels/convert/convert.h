@@ -50,9 +50,16 @@ struct QuantizeRowsArgs {
   s32* zero_point;  ///< [rows]
 };
 
+/// y [rows, cols], rows `stride` elements apart: what EpilogueF32 says, each operation rounded on its own.
+struct FinishRowsArgs {
+  f32* y;
+  isize rows, cols, stride;
+  EpilogueF32 epilogue;
+};
+
 /// Products of such rows with quantised columns, back to real numbers, each operation rounded on its own:
 ///     t = f32(sum - zero_point[r] * column_sum[c]) * row_scale[r];  t = t * scale[c];  t = t + bias[c]
-/// then as EpilogueF32 says. The difference wraps modulo 2^32.
+/// then as FinishRowsArgs. The difference wraps modulo 2^32.
 struct DequantizeRowsArgs {
   std::byte* y;  ///< [rows, cols], rows `stride` elements apart: s32 sums become f32
   isize rows, cols, stride;
@@ -79,6 +86,7 @@ struct Table {
   void (*quantize)(const QuantizeArgs&);
   void (*quantize_planes)(const QuantizePlanesArgs&);
   void (*quantize_rows)(const QuantizeRowsArgs&);
+  void (*finish_rows)(const FinishRowsArgs&);
   void (*dequantize_rows)(const DequantizeRowsArgs&);
   void (*dequantize_s8)(const QuantizeArgs&);
   void (*dequantize_s32)(const QuantizeArgs&);

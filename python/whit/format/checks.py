@@ -12,7 +12,7 @@ from whit.dtypes import NUMPY_DTYPES
 from whit.errors import InvalidArgumentError
 from whit.format import schema
 from whit.format.encodings import check_codes
-from whit.ir import Graph, Node, Tensor
+from whit.ir import Graph, Node, Quantization, Tensor
 
 __all__ = ["check_graph", "encode_metadata", "encode_text", "quantization_arrays"]
 
@@ -140,9 +140,15 @@ def _quantization_problem(tensor: Tensor) -> str | None:
     assert tensor.shape is not None
     if tensor.dtype not in schema.ZERO_POINT_RANGES:
         return f"dtype {tensor.dtype} cannot be quantized"
-    axis = tensor.quantization.axis
+    axis, group = tensor.quantization.axis, tensor.quantization.group
     count: int | str = 1
-    if axis is not None:
+    if group:
+        if tensor.dtype != "s8" or tensor.data is None or tensor.data.ndim < 2 or tensor.data.size == 0:
+            return "only constants of s8 with two axes or more have scales by groups"
+        if group != Quantization.GROUP or axis != tensor.data.ndim - 1:
+            return f"groups of {group} along axis {axis}; they must be of {Quantization.GROUP} along the last axis"
+        count = tensor.data.size // tensor.data.shape[-1] * -(-tensor.data.shape[-1] // group)
+    elif axis is not None:
         if not 0 <= axis < len(tensor.shape):
             return f"quantization axis {axis}, but its shape is {tensor.shape}"
         count = tensor.shape[axis]
@@ -158,7 +164,10 @@ def _quantization_problem(tensor: Tensor) -> str | None:
     for value in stored:
         if not (math.isfinite(value) and value > 0):
             return f"a scale is {value}; scales are finite and above 0 (as f32)"
-    low, high = schema.ZERO_POINT_RANGES[tensor.dtype]
+    with np.errstate(over="ignore"):
+        if group and (stored.astype(np.float16) != stored).any():
+            return "scales by groups must be numbers that f16 has"
+    low, high = (0, 0) if group else schema.ZERO_POINT_RANGES[tensor.dtype]
     if zero_point.min() < low or zero_point.max() > high:
         return f"zero points from {zero_point.min()} to {zero_point.max()}; {tensor.dtype} has {low} to {high}"
     return None

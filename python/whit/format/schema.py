@@ -22,6 +22,7 @@ __all__ = [
     "DTYPE_NUMBERS",
     "ENCODING_VERSIONS",
     "ENTROPY_CODED",
+    "GROUPS_VERSION",
     "HEADER",
     "LINEAR",
     "MAGIC",
@@ -55,7 +56,8 @@ MAGIC = b"\x89WHIT\r\n\x1a"
 VERSION = (1, 0)
 #: What is younger than that: (operator, attribute) -> minor version. As defaults these are not written.
 MINOR_VERSIONS = {("conv", "pad_values"): 1, ("quantize_linear", "perm"): 1, ("gemm", "dynamic"): 2}
-#: The same of operators.
+#: The same of quantisation by groups, and of operators.
+GROUPS_VERSION = 5
 OPERATOR_VERSIONS = {"binarize": 4}
 ALIGNMENT = 64
 
@@ -73,7 +75,7 @@ BLOCKS, ADAPTIVE, ADAPTIVE_CONTINUED = 0, 1, 2
 #: Values that a coded byte may stand for.
 MAX_EXPANSION = 256
 #: The newest minor version that writers know.
-MINOR = 4
+MINOR = 5
 #: The minor version that defined encodings and coded sections; those of other versions.
 CODED_VERSION = 2
 ENCODING_VERSIONS = {DENSE: 0, CSR: 3, BITMAP: 3}

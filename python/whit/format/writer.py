@@ -48,7 +48,7 @@ def write(graph: Graph, level: str = "dense", minor: int = schema.MINOR) -> byte
         (b"DATA", 0, data),
     ]
     is_coded = any(flags for _, flags, _ in sections)
-    needed = max(_minor_version(graph), encodings, schema.CODED_VERSION if is_coded else 0)
+    needed = max(_minor_version(graph, tensors), encodings, schema.CODED_VERSION if is_coded else 0)
     if needed > minor:
         raise InvalidArgumentError(f"cannot write the model in version 1.{minor} of the format: it needs 1.{needed}")
     return _assemble(sections, needed)
@@ -102,9 +102,11 @@ def _replace(target: str, folder: str, content: bytes) -> None:
         os.close(directory)
 
 
-def _minor_version(graph: Graph) -> int:
+def _minor_version(graph: Graph, tensors: Sequence[Tensor]) -> int:
     """The lowest one that defines everything in the graph."""
     needed = [schema.VERSION[1]]
+    if any(tensor.quantization is not None and tensor.quantization.group for tensor in tensors):
+        needed.append(schema.GROUPS_VERSION)
     for node in graph.nodes:
         needed.append(schema.OPERATOR_VERSIONS.get(node.op, 0))
         needed += [schema.MINOR_VERSIONS.get((node.op, name), 0) for name, value in node.attributes.items() if value]
@@ -201,6 +203,8 @@ def _tensor(tensor: Tensor) -> bytes:
     else:
         scale, zero_point = quantization_arrays(tensor)
         axis = tensor.quantization.axis
+        if tensor.quantization.group:
+            return b"".join([*parts, b"\4", scale.astype("<f2").tobytes()])
         symmetric = axis is not None and not zero_point.any()
         parts.append(b"\1" if axis is None else struct.pack("<BB", 3 if symmetric else 2, axis))
         parts.append(scale.astype("<f4").tobytes())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,14 +21,31 @@ Attribute = int | float | str | list[int] | list[float]
 
 @dataclass(eq=False)
 class Quantization:
-    """real = (q - zero_point) * scale, per tensor (`axis` None, one scale) or per index of `axis`.
+    """real = (q - zero_point) * scale, per tensor (`axis` None, one scale), per index of `axis`, or by groups.
 
-    `scale` is f32 [count], `zero_point` s32 [count].
+    `scale` is f32 [count], `zero_point` s32 [count]. By groups each `GROUP` values of a row of the last axis, or fewer
+    at its end, have a scale: `group` is `GROUP`, `axis` the last one, and both arrays are [rows, groups], scales
+    numbers that f16 has, zero points 0. Such are constants of s8.
     """
+
+    #: Values that share a scale.
+    GROUP: ClassVar[int] = 32
 
     scale: np.ndarray
     zero_point: np.ndarray
     axis: int | None = None
+    group: int = 0
+
+    @classmethod
+    def by_groups(cls, scale: np.ndarray, rank: int) -> Quantization:
+        """Of a constant with `rank` axes; `scale` is [rows, groups]."""
+        return cls(scale.astype(np.float32), np.zeros(scale.shape, np.int32), rank - 1, cls.GROUP)
+
+    def spread(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """`values`, scale or zero_point, as an array that broadcasts to a tensor of `shape`."""
+        if self.group:
+            return np.repeat(values, self.group, axis=1)[:, : shape[-1]].reshape(shape)
+        return values.reshape([-1 if axis == self.axis else 1 for axis in range(len(shape))])
 
 
 @dataclass(frozen=True, eq=False)

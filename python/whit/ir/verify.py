@@ -96,13 +96,17 @@ def _verify_quantization(tensor: Tensor, quantization: Quantization) -> None:
         raise InvalidArgumentError(f"{label}: a {tensor.dtype} tensor has none")
     if scale.dtype != np.float32 or zero_point.dtype != np.int32:
         raise InvalidArgumentError(f"{label}: scale is {scale.dtype}, zero_point {zero_point.dtype}; want f32, s32")
-    if scale.ndim != 1 or scale.shape != zero_point.shape or scale.size == 0:
+    if quantization.group:
+        _verify_groups(tensor, quantization, label)
+    elif scale.ndim != 1 or scale.shape != zero_point.shape or scale.size == 0:
         raise ShapeError(f"{label}: scale {scale.shape} and zero_point {zero_point.shape} are not [count] both")
     if not np.isfinite(scale).all() or (scale <= 0).any():
         raise InvalidArgumentError(f"{label}: every scale must be finite and positive")
     low, high = _ZERO_POINTS[tensor.dtype]
     if (zero_point < low).any() or (zero_point > high).any():
         raise InvalidArgumentError(f"{label}: zero points of {tensor.dtype} go from {low} to {high}")
+    if quantization.group:
+        return
     if axis is None:
         if scale.size != 1:
             raise ShapeError(f"{label}: {scale.size} scales, but no axis")
@@ -111,6 +115,31 @@ def _verify_quantization(tensor: Tensor, quantization: Quantization) -> None:
             raise ShapeError(f"{label}: axis {axis} is not one of shape {tensor.shape}")
         if tensor.shape[axis] != scale.size:
             raise ShapeError(f"{label}: {scale.size} scales along axis {axis} of shape {tensor.shape}")
+
+
+def _verify_groups(tensor: Tensor, quantization: Quantization, label: str) -> None:
+    scale, group = quantization.scale, quantization.group
+    if tensor.dtype != "s8" or tensor.data is None:
+        raise InvalidArgumentError(f"{label}: only constants of s8 with two axes or more have scales by groups")
+    shape = tensor.data.shape
+    if len(shape) < 2 or tensor.data.size == 0:
+        raise ShapeError(f"{label}: only constants of s8 with two axes or more have scales by groups; got {shape}")
+    if group != Quantization.GROUP or quantization.axis != len(shape) - 1:
+        raise ShapeError(
+            f"{label}: groups of {group} along axis {quantization.axis}; known are those of {Quantization.GROUP} along "
+            f"the last axis"
+        )
+    wanted = (tensor.data.size // shape[-1], -(-shape[-1] // group))
+    if scale.shape != wanted or quantization.zero_point.shape != wanted:
+        raise ShapeError(
+            f"{label}: scale {scale.shape} and zero_point {quantization.zero_point.shape} must be {wanted}"
+        )
+    with np.errstate(over="ignore"):
+        stored = scale.astype(np.float16)
+    if (stored != scale).any():
+        raise InvalidArgumentError(f"{label}: scales by groups must be numbers that f16 has")
+    if quantization.zero_point.any():
+        raise InvalidArgumentError(f"{label}: zero points by groups are 0")
 
 
 def _verify_schema(node: Node) -> None:

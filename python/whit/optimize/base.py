@@ -112,7 +112,12 @@ def same_quantization(a: Quantization | None, b: Quantization | None) -> bool:
     """True if both mean the same real numbers."""
     if a is None or b is None:
         return a is b
-    return a.axis == b.axis and np.array_equal(a.scale, b.scale) and np.array_equal(a.zero_point, b.zero_point)
+    return (
+        a.axis == b.axis
+        and a.group == b.group
+        and np.array_equal(a.scale, b.scale)
+        and np.array_equal(a.zero_point, b.zero_point)
+    )
 
 
 def is_static(shape: Sequence[Dim] | None) -> bool:

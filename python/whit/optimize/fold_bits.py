@@ -8,7 +8,7 @@ Legal cases, where channels are the last axis, a multiple of 8, and the tensors 
 * binarize or quantize_linear (per tensor) of what such a product gives, which nobody else reads, is done by the product
 
 Weights are binary if those of an output channel have one magnitude above 0, f32 or s8. Products have one group, a
-constant f32 bias or none, no residual, and no activation but a clamp.
+constant f32 bias or none, and no activation but a clamp; a residual that they add becomes an `add` behind them.
 
 Runs when everything else has settled: other passes know no b1.
 """
@@ -19,7 +19,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from whit.ir import Graph, Node, Quantization, Tensor
+from whit.ir import Attribute, Graph, Node, Quantization, Tensor
 from whit.optimize.base import Pass, attribute_int, attribute_ints, attribute_str, sole_consumer
 from whit.optimize.s8_forms import dequantized, is_per_tensor_s8
 
@@ -90,7 +90,19 @@ def _become_bits(graph: Graph, node: Node) -> bool:
         codes, scale = signs
         quantization = Quantization(scale, np.zeros(len(scale), np.int32), 0)
         reader.inputs[1] = graph.add_constant(f"{reader.inputs[1]}_signs", codes, quantization)
+        _split_residual(graph, reader)
     return True
+
+
+def _split_residual(graph: Graph, node: Node) -> None:
+    if not node.input(3):
+        return
+    result = node.outputs[0]
+    sums = graph.add_tensor(Tensor(graph.fresh_name(f"{result}_sums"), "f32", graph.tensors[result].shape))
+    found = (name for name in ("clamp_min", "clamp_max") if name in node.attributes)
+    bounds: dict[str, Attribute] = {name: node.attributes.pop(name) for name in found}
+    graph.insert_after(node, [Node("add", f"{node.name}_residual", [sums, node.inputs[3]], [result], bounds)])
+    node.inputs, node.outputs = node.inputs[: 3 if node.input(2) else 2], [sums]
 
 
 def _readers(graph: Graph, name: str) -> list[Node] | None:
@@ -126,7 +138,9 @@ def _is_simple_pool(node: Node) -> bool:
 
 
 def _takes_bits(graph: Graph, node: Node, x: str) -> bool:
-    if node.inputs.count(x) != 1 or node.inputs[0] != x or node.input(3) or attribute_str(node, "activation"):
+    if node.inputs.count(x) != 1 or node.inputs[0] != x or attribute_str(node, "activation"):
+        return False
+    if node.input(3) and graph.tensors[node.input(3)].dtype != "f32":
         return False
     if node.op == "gemm" and attribute_int(node, "dynamic"):
         return False

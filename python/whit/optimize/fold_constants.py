@@ -111,6 +111,8 @@ def _moved_quantization(node: Node, tensor: Tensor) -> Quantization | None:
     quantization = tensor.quantization
     if quantization is None or quantization.axis is None:
         return quantization
+    if quantization.group:
+        return None
     if node.op == "transpose":
         return permute_tensor(tensor, attribute_ints(node, "perm"))[1]
     if tensor.data is None:

@@ -224,7 +224,9 @@ def _to_s8_weights(graph: Graph, node: Node) -> bool:
     producer = graph.producer(node.inputs[1])
     if producer is None or producer.op != "dequantize_linear":
         return False
-    weights = s8_weights(graph, node.inputs[1])
+    source = graph.tensors[producer.inputs[0]]
+    by_groups = source.quantization is not None and source.quantization.group
+    weights = source if by_groups else s8_weights(graph, node.inputs[1])
     if weights is None:
         return False
     node.inputs[1] = weights.name
@@ -237,12 +239,12 @@ def _dequantize_constant(graph: Graph, node: Node) -> bool:
     source, result = graph.tensors[node.inputs[0]], node.outputs[0]
     if source.data is None or source.quantization is None:
         return False
-    shape = [1] * source.data.ndim
-    if source.quantization.axis is not None:
-        shape[source.quantization.axis] = -1
-    steps = source.data.astype(np.int64) - source.quantization.zero_point.reshape(shape)
-    value = np.ascontiguousarray(steps.astype(np.float32) * source.quantization.scale.reshape(shape))
-    value = value.reshape(source.data.shape)
+    scale, zero_point = (
+        source.quantization.spread(values, source.data.shape)
+        for values in (source.quantization.scale, source.quantization.zero_point)
+    )
+    steps = source.data.astype(np.int64) - zero_point
+    value = np.ascontiguousarray(steps.astype(np.float32) * scale).reshape(source.data.shape)
     graph.remove_node(node)
     graph.tensors[result] = Tensor(result, dtype_of(value), value.shape, None, value)
     return True

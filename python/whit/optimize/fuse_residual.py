@@ -1,8 +1,9 @@
 """Lets a convolution or gemm add the residual behind it.
 
 Legal for an add of two computed f32 tensors of equal shape, one of which is the result of a conv or gemm without
-residual, activation and clamp that the add alone reads. If both are, the later one takes the residual. The convolution
-moves to the place of the add, where the other operand is there; a clamp of the add becomes the convolution's.
+residual, activation and clamp that the add alone reads, and not a product of bits. If both are, the later one takes the
+residual. The convolution moves to the place of the add, where the other operand is there; a clamp of the add becomes
+the convolution's.
 """
 
 from __future__ import annotations
@@ -47,5 +48,7 @@ class FuseResidual(NodePass):
 def _candidate(graph: Graph, node: Node, index: int) -> Node | None:
     producer = graph.producer(node.inputs[index])
     if producer is None or producer.op not in ("conv", "gemm") or not has_plain_epilogue(producer):
+        return None
+    if graph.tensors[producer.inputs[0]].dtype == "b1":
         return None
     return producer if sole_consumer(graph, node.inputs[index]) is node else None

@@ -64,4 +64,4 @@ def _key(graph: Graph, node: Node) -> Hashable:
 def _quantization_key(quantization: Quantization | None) -> Hashable:
     if quantization is None:
         return None
-    return quantization.axis, quantization.scale.tobytes(), quantization.zero_point.tobytes()
+    return quantization.axis, quantization.group, quantization.scale.tobytes(), quantization.zero_point.tobytes()

@@ -191,6 +191,7 @@ class Tensor:
     scale: list[float] = field(default_factory=list)
     zero_point: list[int] = field(default_factory=list)
     axis: int | None = None
+    group: int = 0
     values: bytes | None = None  # dense
 
 
@@ -276,9 +277,17 @@ def read_tensor(cursor: Cursor) -> Tensor:
         require(elements <= 2**40, "too many elements")
     tensor = Tensor(name, DTYPES[dtype], tuple(shape))
     kind = cursor.number("B", "quantization kind")
-    if kind > 3:
+    if kind > 4:
         raise Unsupported(f"quantization {kind}")
-    if kind:
+    if kind == 4:
+        require(tensor.dtype == "s8" and rank >= 2, "groups of another dtype, or of one axis")
+        require(all(isinstance(size, int) and size > 0 for size in shape), "groups of sizes that are not fixed")
+        tensor.group, tensor.axis = 32, rank - 1
+        count = math.prod(map(int, shape[:-1])) * -(-int(shape[-1]) // 32)
+        tensor.scale = cursor.numbers("e", count, "group scale")
+        tensor.zero_point = [0] * count
+        require(all(math.isfinite(scale) and scale > 0 for scale in tensor.scale), "scale")
+    elif kind:
         require(tensor.dtype in ZERO_POINTS, "this dtype cannot be quantised")
         count = 1
         if kind >= 2:
@@ -404,6 +413,7 @@ def check_unused_bits(tensor: Tensor, elements: int, bits: int) -> None:
 
 def check_graph(tensors: list[Tensor], nodes: list[Node], inputs: list[int], outputs: list[int]) -> None:
     require(len({tensor.name for tensor in tensors}) == len(tensors), "a name twice")
+    require(all(not tensor.group or tensor.values is not None for tensor in tensors), "groups of no constant")
     ready = {i for i, tensor in enumerate(tensors) if tensor.values is not None}
 
     def provide(index: int) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import decoder
@@ -14,9 +15,9 @@ import pytest
 from support import GOLDEN, GOLDEN_FILES, make_v1
 
 import whit._core
-from whit.errors import InvalidArgumentError
+from whit.errors import InvalidArgumentError, WhitError
 from whit.format import save, write
-from whit.ir import Graph, Node, Quantization, Tensor
+from whit.ir import Graph, Node, Quantization, Tensor, verify
 
 MODELS = make_v1.MODELS
 
@@ -42,8 +43,9 @@ def test_round_trip_through_the_reader(name: str) -> None:
             assert got["quantization"] is None
         else:
             assert got["quantization"]["axis"] == tensor.quantization.axis
-            assert got["quantization"]["scale"] == tensor.quantization.scale.tolist()
-            assert got["quantization"]["zero_point"] == tensor.quantization.zero_point.tolist()
+            assert got["quantization"]["scale"] == tensor.quantization.scale.ravel().tolist()
+            assert got["quantization"]["zero_point"] == tensor.quantization.zero_point.ravel().tolist()
+            assert got["quantization"].get("group", 0) == tensor.quantization.group
         if tensor.data is not None:
             shared = tensor.name in ("shared", "again")
             assert got["encoding"] == "dense"
@@ -63,7 +65,7 @@ def test_round_trip_through_the_reader(name: str) -> None:
 def test_round_trip_through_the_decoder(name: str) -> None:
     graph = MODELS[name]()
     file = decoder.decode(write(graph))
-    assert file.version == (1, 1 if name == "pictures" else 0)
+    assert file.version == (1, {"pictures": 1, "groups": 5}.get(name, 0))
     assert file.name == graph.name
     assert file.metadata == graph.metadata
     assert [file.tensors[i].name for i in file.inputs] == graph.inputs
@@ -390,3 +392,44 @@ def test_save_to_a_directory_or_below_nothing(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="does not exist"):
         save(MODELS["minimal"](), tmp_path / "missing" / "model.whit")
     assert os.listdir(tmp_path) == []
+
+
+HALVES = np.array([[0.5, 0.25], [1.0, 2.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scale": HALVES[:1]}, "scale"),
+        ({"scale": np.ones((2, 3), np.float32)}, "scale"),
+        ({"scale": np.where(HALVES == 2, 0, HALVES)}, "scale"),
+        ({"scale": -HALVES}, "scale"),
+        ({"scale": np.where(HALVES == 2, np.inf, HALVES)}, "scale"),
+        ({"scale": np.where(HALVES == 2, np.nan, HALVES)}, "scale"),
+        ({"scale": HALVES * np.float32(1e6)}, "numbers that f16 has"),
+        ({"scale": HALVES * np.float32(1.0001)}, "numbers that f16 has"),
+        ({"zero_point": np.ones((2, 2), np.int32)}, "zero point"),
+        ({"axis": 0}, "along axis 0"),
+        ({"axis": None}, "along axis None"),
+        ({"group": 16}, "groups of 16"),
+        ({"dtype": "u8", "data": np.zeros((2, 40), np.uint8)}, "only constants of s8"),
+        ({"data": None}, "only constants of s8"),
+        ({"data": np.zeros(40, np.int8), "shape": (40,)}, "two axes or more"),
+        ({"data": np.zeros((0, 40), np.int8), "shape": (0, 40)}, "two axes or more"),
+    ],
+)
+def test_bad_scales_of_groups_are_refused(change: dict, message: str) -> None:
+    good = Quantization.by_groups(HALVES, 2)
+    verify(groups_of(good))
+    write(groups_of(good))
+    tensor = {key: change[key] for key in change if key in ("dtype", "data", "shape")}
+    graph = groups_of(replace(good, **{key: change[key] for key in change if key not in tensor}), **tensor)
+    with pytest.raises(InvalidArgumentError, match=message):
+        write(graph)
+    with pytest.raises(WhitError, match=message):
+        verify(graph)
+
+
+def groups_of(quantization: Quantization, **change: object) -> Graph:
+    data = np.full((2, 40), 3, np.int8)
+    return unary(**{"dtype": "s8", "shape": (2, 40), "data": data, "quantization": quantization, **change})

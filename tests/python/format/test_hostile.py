@@ -17,7 +17,7 @@ import whit
 import whit._core
 from whit.errors import FormatError, InvalidArgumentError, UnsupportedOperatorError, VersionError, WhitError
 from whit.format import encodings, write, writer
-from whit.ir import Graph, Node, Tensor
+from whit.ir import Graph, Node, Quantization, Tensor
 
 MINIMAL = write(make_v1.minimal())
 #: Without those whose sections the decoder takes seconds for.
@@ -133,6 +133,48 @@ def test_versions() -> None:
     with pytest.raises(VersionError, match=r"version 0\.9"):
         whit._core.Model(with_checksums(MINIMAL[:8] + struct.pack("<HH", 0, 9) + MINIMAL[12:]))
     assert read(with_checksums(MINIMAL[:8] + struct.pack("<HH", 1, 7) + MINIMAL[12:])) == "ok"
+
+
+def with_field(file: bytes, name: str, number: int, old: int | None = None, skipped: int = 0) -> bytes:
+    """`file` with the first field of a name (and value) changed, or one behind it, and right checksums."""
+    for field in decoder.decode(file).fields:
+        size = struct.calcsize(field.format)
+        value = int.from_bytes(file[field.offset : field.offset + size], "little")
+        if field.name == name and old in (None, value) and (skipped := skipped - 1) < 0:
+            return with_checksums(file[: field.offset] + number.to_bytes(size, "little") + file[field.offset + size :])
+    raise AssertionError(f"no field {name!r}")
+
+
+def test_scales_of_groups() -> None:
+    file = write(make_v1.groups())
+    assert read(with_field(file, "group scale", 0x0001)) == "ok"  # the smallest one
+    for bits in (0x0000, 0x8000, 0x8001, 0x7C00, 0x7C01, 0x7E00, 0xBC00, 0xFC00, 0xFFFF):
+        with pytest.raises(FormatError, match=r"offset \d+: tensor 'w': the scale of a group is"):
+            whit._core.Model(with_field(file, "group scale", bits))
+    for columns in (0, 32, 64, 97, 2**31 - 1):  # so many scales are not there, or too many
+        assert read_and_decode(with_field(file, "dimension", columns, old=70, skipped=1), columns) == "format"
+    for dtype in ("u8", "s32", "f32", "s4", "p4"):
+        with pytest.raises(FormatError, match=f"by groups are for s8 .*; it is {dtype}"):
+            whit._core.Model(with_field(file, "dtype", decoder.DTYPES.index(dtype), old=decoder.DTYPES.index("s8")))
+
+
+@pytest.mark.parametrize("shape", [(), (64,), (0, 64), (2, 0), ("n", 64), (2, "n")])
+def test_groups_without_rows(shape: tuple[int | str, ...]) -> None:
+    scale = Quantization(np.ones(1, np.float32), np.zeros(1, np.int32))
+    tensors = [Tensor("x", "s8", shape, scale), Tensor("y", "f32", shape)]
+    file = write(make_v1.graph_of("", tensors, [Node("dequantize_linear", "", ["x"], ["y"])], ["x"], ["y"]))
+    with pytest.raises(FormatError, match="for s8 of two axes or more, of fixed sizes"):
+        whit._core.Model(with_field(file, "quantization kind", 4, old=1))
+    assert decode(with_field(file, "quantization kind", 4, old=1)) == "format"
+
+
+def test_groups_of_what_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = [Tensor("x", "s8", (2, 40), Quantization.by_groups(np.ones((2, 2)), 2)), Tensor("y", "f32", (2, 40))]
+    graph = make_v1.graph_of("", tensors, [Node("dequantize_linear", "", ["x"], ["y"])], ["x"], ["y"])
+    monkeypatch.setattr(writer, "check_graph", lambda graph, operators: list(graph.tensors.values()))
+    assert read_and_decode(write(graph), "an input") == "format"
+    with pytest.raises(FormatError, match="tensor 'x' has scales by groups, but is no constant"):
+        whit._core.Model(write(graph))
 
 
 def test_extension_sections() -> None:
