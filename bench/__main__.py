@@ -26,7 +26,7 @@ from bench.files import Files
 from bench.run import Bench, Options
 from bench.workers import usable_cpus
 
-_ISAS = ("avx2", "avxvnni", "avx512vnni", "neon", "neondot")
+_ISAS = ("avx2", "avxvnni", "avx512vnni", "avx512icl", "neon", "neondot")
 _STARTUP_RUNS = 7
 
 

@@ -16,8 +16,8 @@ from bench import machine
 PROGRAM = machine.ROOT / "build" / "bench" / "bench" / "kernels" / "kernel_bench"
 
 
-def measure(program: Path) -> dict[str, Any]:
-    """What the program prints as JSON.
+def measure(program: Path, *options: str) -> dict[str, Any]:
+    """What the program prints as JSON, with these options.
 
     Raises:
         ValueError: it is missing, fails, or prints something else; says what to do.
@@ -29,7 +29,7 @@ def measure(program: Path) -> dict[str, Any]:
         )
     last = max(os.sched_getaffinity(0))
     done = subprocess.run(
-        [program, "--json"],
+        [program, "--json", *options],
         capture_output=True,
         text=True,
         check=False,

@@ -64,16 +64,16 @@ def _kind(command: str, case: str) -> str:
     )
 
 
-def insert(document: str, name: str, text: str) -> str:
-    """The document with `text` between the marks of `name`.
+def insert(document: str, name: str, text: str, command: str = "bench.performance") -> str:
+    """The document with `text` between the marks of `name`, which name the module that writes it.
 
     Raises:
         ValueError: it has no such marks.
     """
-    begin, end = f"<!-- {name}: written by python -m bench.performance -->", f"<!-- end of {name} -->"
+    begin, end = f"<!-- {name}: written by python -m {command} -->", f"<!-- end of {name} -->"
     pattern = re.compile(f"({re.escape(begin)}\n).*?({re.escape(end)})", re.DOTALL)
     if not pattern.search(document):
-        raise ValueError(f"{DOCUMENT.name} has no marks for {name}")
+        raise ValueError(f"the document has no marks for {name}")
     return pattern.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", document)
 
 

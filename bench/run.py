@@ -138,7 +138,7 @@ class Bench:
         """Whether it uses more of this CPU than --isa allows. Above avx512vnni there is but AMX that matters."""
         if contender.environment(self.options.isa) is not None:
             return False
-        return self.options.isa != "avx512vnni" or (contender.amx and machine.has_amx())
+        return self.options.isa not in ("avx512vnni", "avx512icl") or (contender.amx and machine.has_amx())
 
     def _check(self, worker: Worker, files: Files, row: Row) -> None:
         reference = files.reference()

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import machine
 from bench.contenders.base import Contender, Prepared
 
 _SECONDS_TO_LOAD = 300.0
@@ -42,11 +43,12 @@ class Worker:
     ) -> None:
         """Starts a process that loads the model, or with `startup` (the file of an input) measures that and ends."""
         variables = contender.environment(isa) or {}
-        quiet = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        modules = [str(machine.ROOT)] if contender.python != sys.executable else filter(None, sys.path)
+        quiet = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(modules)}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._lines = b""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker"],
+            [contender.python, "-m", "bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -9,14 +9,12 @@ as docs/ARM.md says for whole networks.
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.arm import costs, traces
-from bench.arm.cpus import CPUS, CYCLES, Cpu
+from bench.arm import products
+from bench.arm.cpus import CPUS
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,6 @@ DENSE = {
     "i8mm": "4x16k8_i8mm",
 }
 
-
-CORES = ("cortex-a53", "cortex-a72", "cortex-a76")
 HEADER = "| core | zeros | n = k, pixels | dense | sparse | times less | unit |\n|---|---|---|--:|--:|--:|---|"
 
 
@@ -77,49 +73,30 @@ class Row:
         return f"| {' | '.join(cells)} |"
 
 
-class Bench:
-    """Runs products under the counting emulator."""
-
-    def __init__(self, build: Path, work: Path) -> None:
-        self.program = build / "bench/arm/run_spmm"
-        self.work = work
-        work.mkdir(parents=True, exist_ok=True)
-        self.plugin = traces.build_plugin(work)
-
-    def cost(self, cpu: Cpu, kernel: str, case: Case, size: int, pixels: int) -> costs.Costs:
-        trace = self.work / f"{cpu.name}_{kernel}_{size}_{pixels}_{case.block[0]}x{case.block[1]}_{case.largest}"
-        shape = (size, pixels, *case.block, case.largest)
-        traces.run([str(self.program), kernel, *map(str, shape)], cpu, self.plugin, trace, None, {})
-        return costs.measure(traces.joined(traces.read(trace)), cpu, self.work)
-
-
 def rows(build: Path, work: Path, sizes: Sequence[int], pixels: Sequence[int], cpus: Sequence[str]) -> Iterator[Row]:
     """A row for each core, pattern, size and number of pixels."""
-    bench = Bench(build, work)
+    bench = products.Bench(build, "run_spmm", work)
     for cpu in (CPUS[name] for name in cpus):
         for count in pixels:
             for case in COLUMNS if count == 1 else CASES:
                 for size in sizes if cpu.name in case.kernels else []:
-                    dense = bench.cost(cpu, f"gemm_s8s8s32_{DENSE[cpu.name]}", case, size, count).cost
-                    sparse = bench.cost(cpu, f"spmm_s8s8s32_{case.kernels[cpu.name]}", case, size, count).cost
-                    unit = "cycles" if cpu.cost == CYCLES else "issue slots"
-                    yield Row(cpu.name, case.name, size, count, dense, sparse, unit)
+                    shape = (size, count, *case.block, case.largest)
+                    dense = bench.cost(cpu, f"gemm_s8s8s32_{DENSE[cpu.name]}", *shape)
+                    sparse = bench.cost(cpu, f"spmm_s8s8s32_{case.kernels[cpu.name]}", *shape)
+                    yield Row(cpu.name, case.name, size, count, dense, sparse, products.unit(cpu))
 
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description="Costs of sparse products of s8 on ARM, 90 % zeros.")
-    parser.add_argument("build", type=Path)
-    parser.add_argument("--work", type=Path)
+    parser = products.parser("Costs of sparse products of s8 on ARM, 90 % zeros.", DENSE)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--pixels", type=int, nargs="+", default=[196])
-    parser.add_argument("--cpus", nargs="+", choices=DENSE, default=list(CORES))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        print(HEADER)
-        work = options.work or Path(folder)
-        for row in rows(options.build, work, options.sizes, options.pixels, options.cpus):
-            print(row, flush=True)
+    products.print_table(
+        HEADER,
+        lambda work: rows(options.build, work, options.sizes, options.pixels, options.cpus),
+        options.work,
+    )
 
 
 if __name__ == "__main__":

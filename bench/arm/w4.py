@@ -1,30 +1,28 @@
-"""What products with weights of 4 and 2 bits cost on ARM, beside those of s8 with the same weights.
+"""What products with weights of 4 to 1 bits cost on ARM, beside those of s8 with the same weights.
 
     python -m bench.arm.w4 BUILD_DIR [--work DIR] [--shapes 1x1000x1280 196x512x512] [--cpus cortex-a72 ...]
 
-BUILD_DIR is a static aarch64 build of `run_w4` (-DWHIT_BUILD_BENCH=ON, -DCMAKE_EXE_LINKER_FLAGS=-static). Costs are
-estimated as docs/ARM.md says for whole networks: without caches and memory, which fewer bytes a weight are for.
+BUILD_DIR is a static build of `run_w4` for the cores (-DWHIT_BUILD_BENCH=ON, -DCMAKE_EXE_LINKER_FLAGS=-static). Costs
+are estimated as docs/ARM.md says for whole networks: without caches and memory, which fewer bytes a weight are for.
 """
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.arm import costs, traces
-from bench.arm.cpus import CPUS, CYCLES, Cpu
+from bench.arm import products
+from bench.arm.cpus import CPUS
 
-#: What gemm_s8, gemm_w4 and the kernels for groups are called on a core.
+#: The tile of gemm_s8 and gemm_w4 on a core, the level of the kernels for groups, and gemm_w1's.
 KERNELS = {
-    "cortex-a53": ("4x16k2_neon", "neon"),
-    "cortex-a72": ("4x16k2_neon", "neon"),
-    "cortex-a76": ("4x16k4_neondot", "neondot"),
-    "i8mm": ("4x16k8_i8mm", "i8mm"),
+    "cortex-a53": ("4x16k2_neon", "neon", "1x32k8_neon"),
+    "cortex-a72": ("4x16k2_neon", "neon", "1x32k8_neon"),
+    "cortex-a76": ("4x16k4_neondot", "neondot", "1x32k8_neon"),
+    "i8mm": ("4x16k8_i8mm", "i8mm", "1x32k8_neon"),
+    "armv7": ("4x4k16_neon32", "neon32", "1x32k8_neon32"),
 }
-CORES = ("cortex-a53", "cortex-a72", "cortex-a76")
 SHAPES = ("1x1000x1280", "1x4096x4096", "196x512x512")
 HEADER = "| core | m x n x k | weights | s8 | coded | times less | unit |\n|---|---|---|--:|--:|--:|---|"
 
@@ -45,50 +43,32 @@ class Row:
         return f"| {' | '.join([*cells, f'{self.dense / self.coded:.2f}', f'k {self.unit}'])} |"
 
 
-class Bench:
-    """Runs products under the counting emulator."""
-
-    def __init__(self, build: Path, work: Path) -> None:
-        self.program = build / "bench/arm/run_w4"
-        self.work = work
-        work.mkdir(parents=True, exist_ok=True)
-        self.plugin = traces.build_plugin(work)
-
-    def cost(self, cpu: Cpu, kernel: str, shape: str, weights: str) -> float:
-        trace = self.work / f"{cpu.name}_{kernel}_{shape}_{weights}"
-        command = [str(self.program), kernel, *shape.split("x"), weights]
-        traces.run(command, cpu, self.plugin, trace, None, {})
-        return costs.measure(traces.joined(traces.read(trace)), cpu, self.work).cost
-
-
 def rows(build: Path, work: Path, shapes: Sequence[str], cpus: Sequence[str]) -> Iterator[Row]:
     """A row for each core, shape and kind of weights."""
-    bench = Bench(build, work)
+    bench = products.Bench(build, "run_w4", work)
     for cpu in (CPUS[name] for name in cpus):
-        tile, level = KERNELS[cpu.name]
+        tile, level, two_values = KERNELS[cpu.name]
+        kinds = (
+            ("w4", f"gemm_s8w4s32_{tile}", "w4"),
+            ("palette", f"gemm_s8w4s32_{tile}", "palette"),
+            ("w2", f"gemm_s8w2s32_{tile}", "w2"),
+            ("w1", f"gemm_s8w1s32_{two_values}", "w1"),
+            ("w4, groups of 32", f"gemm_s8w4f32_grouped_{level}", "w4"),
+        )
         for shape in shapes:
-            dense = bench.cost(cpu, f"gemm_s8s8s32_{tile}", shape, "w4")
-            unit = "cycles" if cpu.cost == CYCLES else "issue slots"
-            for weights in ("w4", "palette", "w2"):
-                family = "w2" if weights == "w2" else "w4"
-                coded = bench.cost(cpu, f"gemm_s8{family}s32_{tile}", shape, weights)
-                yield Row(cpu.name, shape, weights, dense, coded, unit)
-            coded = bench.cost(cpu, f"gemm_s8w4f32_grouped_{level}", shape, "w4")
-            yield Row(cpu.name, shape, "w4, groups of 32", dense, coded, unit)
+            sizes = shape.split("x")
+            dense = bench.cost(cpu, f"gemm_s8s8s32_{tile}", *sizes, "w4")
+            for weights, kernel, kind in kinds:
+                coded = bench.cost(cpu, kernel, *sizes, kind)
+                yield Row(cpu.name, shape, weights, dense, coded, products.unit(cpu))
 
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description="Costs of products with weights of 4 and 2 bits on ARM.")
-    parser.add_argument("build", type=Path)
-    parser.add_argument("--work", type=Path)
+    parser = products.parser("Costs of products with weights of 4 to 1 bits on ARM.", KERNELS)
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES))
-    parser.add_argument("--cpus", nargs="+", choices=KERNELS, default=list(CORES))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        print(HEADER)
-        for row in rows(options.build, options.work or Path(folder), options.shapes, options.cpus):
-            print(row, flush=True)
+    products.print_table(HEADER, lambda work: rows(options.build, work, options.shapes, options.cpus), options.work)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from types import ModuleType
@@ -98,6 +99,8 @@ class Contender(ABC):
         distribution: the package on PyPI whose version is reported.
         variants: the ways to run a model: name -> dtype in which it computes, "s8" or "f32". The fastest counts.
         amx: whether it uses AMX where the CPU has it.
+        python: the interpreter of its worker. One of another environment needs numpy there, and a module of the
+            contender that imports nothing of this one.
     """
 
     name: ClassVar[str]
@@ -105,6 +108,7 @@ class Contender(ABC):
     distribution: ClassVar[str]
     variants: ClassVar[dict[str, str]]
     amx: ClassVar[bool] = True
+    python: str = sys.executable
 
     @abstractmethod
     def prepare(self, files: Files, variant: str) -> Prepared | None:
@@ -132,7 +136,13 @@ class Contender(ABC):
 
 
 #: This project's words for instruction sets, in those of oneDNN.
-_ONEDNN_ISA = {"avx2": "AVX2", "avxvnni": "AVX2_VNNI", "avx512vnni": "AVX512_CORE_VNNI", "amx": "AVX512_CORE_AMX"}
+_ONEDNN_ISA = {
+    "avx2": "AVX2",
+    "avxvnni": "AVX2_VNNI",
+    "avx512vnni": "AVX512_CORE_VNNI",
+    "avx512icl": "AVX512_CORE_VNNI",
+    "amx": "AVX512_CORE_AMX",
+}
 
 
 def onednn_environment(isa: str | None) -> dict[str, str] | None:

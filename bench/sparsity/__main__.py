@@ -24,6 +24,7 @@ import numpy as np
 
 from bench import machine
 from bench.arm import spmm
+from bench.arm.products import CORES
 from bench.sparsity import kernels
 from bench.sparsity.peers import Peer, PeerError, installed
 
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\n{spmm.HEADER}")
         counted = []
         with tempfile.TemporaryDirectory() as folder:
-            for counts in spmm.rows(options.arm, Path(folder), (256, 512, 1024), (196,), spmm.CORES):
+            for counts in spmm.rows(options.arm, Path(folder), (256, 512, 1024), (196,), CORES):
                 print(counts, flush=True)
                 counted.append(asdict(counts))
         content["arm"] = about | {"rows": counted}

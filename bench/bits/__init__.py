@@ -1,0 +1,1 @@
+"""What weights and activations of fewer than 8 bits bring."""
