@@ -15,13 +15,13 @@ from pathlib import Path
 from bench.arm import products
 from bench.arm.cpus import CPUS
 
-#: The tile of gemm_s8 and gemm_w4 on a core, the level of the kernels for groups, and gemm_w1's.
+#: The tile of gemm_s8 and gemm_w4 on a core, the level of the kernels for groups, and gemm_w1's if there is one.
 KERNELS = {
     "cortex-a53": ("4x16k2_neon", "neon", "1x32k8_neon"),
     "cortex-a72": ("4x16k2_neon", "neon", "1x32k8_neon"),
     "cortex-a76": ("4x16k4_neondot", "neondot", "1x32k8_neon"),
     "i8mm": ("4x16k8_i8mm", "i8mm", "1x32k8_neon"),
-    "armv7": ("4x4k16_neon32", "neon32", "1x32k8_neon32"),
+    "armv7": ("4x4k16_neon32", "neon32", ""),
 }
 SHAPES = ("1x1000x1280", "1x4096x4096", "196x512x512")
 HEADER = "| core | m x n x k | weights | s8 | coded | times less | unit |\n|---|---|---|--:|--:|--:|---|"
@@ -48,13 +48,14 @@ def rows(build: Path, work: Path, shapes: Sequence[str], cpus: Sequence[str]) ->
     bench = products.Bench(build, "run_w4", work)
     for cpu in (CPUS[name] for name in cpus):
         tile, level, two_values = KERNELS[cpu.name]
-        kinds = (
+        kinds = [
             ("w4", f"gemm_s8w4s32_{tile}", "w4"),
             ("palette", f"gemm_s8w4s32_{tile}", "palette"),
             ("w2", f"gemm_s8w2s32_{tile}", "w2"),
-            ("w1", f"gemm_s8w1s32_{two_values}", "w1"),
             ("w4, groups of 32", f"gemm_s8w4f32_grouped_{level}", "w4"),
-        )
+        ]
+        if two_values:
+            kinds.append(("w1", f"gemm_s8w1s32_{two_values}", "w1"))
         for shape in shapes:
             sizes = shape.split("x")
             dense = bench.cost(cpu, f"gemm_s8s8s32_{tile}", *sizes, "w4")

@@ -91,8 +91,8 @@ struct ProductW4 : ProductS8 {
 
   /// Whether a constant w has few enough values, and is large enough for that to matter.
   static bool suits(const Tensor& w);
-  /// w, where such a product of m rows is about as fast as one of s8: looked up codes of few rows are slower where
-  /// weights come from a near cache.
+  /// w, where such a product of m rows is about as fast as one of s8: where weights come from a near cache, few rows
+  /// are slower with codes that are looked up, and on ARM with dot products with any.
   static std::optional<Weights> suiting(const TensorInfo& w, isize m, IsaSet isa);
 
   static const Kernel& select(const Weights& weights, isize m, isize n, isize taps, isize k, IsaSet isa) {

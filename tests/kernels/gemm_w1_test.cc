@@ -209,9 +209,6 @@ TEST_CASE("select names the best kernel of the instruction sets") {
 #ifdef WHIT_HAVE_NEON
   CHECK(chosen(isa_up_to(Isa::neondot)) == "gemm_s8w1s32_1x32k8_neon");
 #endif
-#ifdef WHIT_HAVE_NEON32
-  CHECK(chosen(isa_up_to(Isa::neon32)) == "gemm_s8w1s32_1x32k8_neon32");
-#endif
 }
 
 }  // namespace

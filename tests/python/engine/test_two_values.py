@@ -1,4 +1,4 @@
-"""Weights of two values: bits in memory where there are no dot products, codes of 2 bits elsewhere; the same bytes."""
+"""Weights of two values: bits in memory where products are looked up, codes of 2 bits elsewhere; the same bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from whit import _core
 from whit.format import write
 
 LEVELS = _core.cpu()["active"]
-WITHOUT_DOT_PRODUCTS = {"scalar", "avx2", "neon", "neon32"}
+LOOK_UP = {"avx2", "neon"}
 
 
 def weights(b: EngineBuilder, values: tuple[int, int], *shape: int) -> str:
@@ -29,7 +29,7 @@ def check(b: EngineBuilder, y: str, monkeypatch: pytest.MonkeyPatch, *, bits: bo
             with whit.load(data, threads=threads) as model:
                 np.testing.assert_array_equal(np.array(model.run(b.feeds)[y]), b.values[y], strict=True)
                 (node,) = model.profile(b.feeds, runs=1).nodes
-                assert ("s8w1s32" in node.kernel) == (bits and level in WITHOUT_DOT_PRODUCTS), (level, node.kernel)
+                assert ("s8w1s32" in node.kernel) == (bits and level in LOOK_UP), (level, node.kernel)
 
 
 @pytest.mark.parametrize("values", [(-1, 1), (5, 90), (-127, 127)])
@@ -60,7 +60,10 @@ def test_few_columns_do_not_make_up_for_tables(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_memory_is_that_of_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WHIT_ISA", next(level for level in LEVELS if level in WITHOUT_DOT_PRODUCTS))
+    level = next((level for level in LEVELS if level in LOOK_UP), None)
+    if level is None:
+        pytest.skip("nothing here looks products up")
+    monkeypatch.setenv("WHIT_ISA", level)
     b = EngineBuilder()
     x = b.input_s8("x", 1, 1024)
     b.graph.outputs = [b.node_as("gemm", [x, weights(b, (-1, 1), 1024, 1024), ""], quantization(0.2, -5))]
