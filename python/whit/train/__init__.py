@@ -22,6 +22,8 @@ from whit.train.options import Options
 from whit.train.regularizers import l1, rate
 from whit.train.techniques import (
     ActivationQuantization,
+    BatchNormalization,
+    Binarization,
     Clustering,
     EntropyQuantization,
     Pruning,
@@ -32,6 +34,8 @@ from whit.train.transforms import FakeQuantize, Palette, Prune, Signs
 
 __all__ = [
     "ActivationQuantization",
+    "BatchNormalization",
+    "Binarization",
     "Clustering",
     "EntropyQuantization",
     "FakeQuantize",

@@ -17,14 +17,14 @@ from whit.ir import Graph, LinearCodes
 from whit.progress import ProgressCallback
 from whit.progress import progress as show_progress
 from whit.train.activations import FakeQuantizeActivation
+from whit.train.binarization import binarized
 from whit.train.losses import Distillation, Labelled, Objective, logits_of
 from whit.train.mirror import TorchGraph
-from whit.train.modules import to_graph
+from whit.train.modules import in_numbers, to_graph
 from whit.train.options import Options
 from whit.train.samples import Samples, read_labels, read_samples
-from whit.train.techniques import Technique
-from whit.train.trainer import Augment, Regularizer, Trainer, run_batch
-from whit.train.transforms import FakeQuantize, Signs
+from whit.train.techniques import Binarization, Technique
+from whit.train.trainer import Augment, EachEpoch, Regularizer, Trainer, run_batch
 
 __all__ = ["TrainResult", "distill", "fine_tune", "predict"]
 
@@ -65,6 +65,7 @@ def fine_tune(
     preprocess: PreprocessLike = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 0,
+    each_epoch: EachEpoch | None = None,
     progress: ProgressCallback | None = None,
     **options: Any,
 ) -> TrainResult:
@@ -78,7 +79,8 @@ def fine_tune(
         loss: "cross_entropy" (of logits; a softmax at the end of the model is left out), "mse", or a function of
             (output, labels) of a batch, tensors both, that gives a scalar.
         output: the tensor that is compared; None: the first output.
-        techniques: any of `Pruning`, `Clustering`, `WeightQuantization`, `ActivationQuantization`.
+        techniques: any of `Pruning`, `Clustering`, `WeightQuantization`, `SignQuantization`, `EntropyQuantization`,
+            `ActivationQuantization`, `Binarization`, `BatchNormalization`.
         regularizer: a function of the `TorchGraph` that gives a scalar to add to every batch's loss, as
             `whit.train.l1` and `whit.train.rate` make them.
         augment: a function of (batch, torch.Generator) that gives the batch to train on: a tensor where the model has
@@ -87,6 +89,8 @@ def fine_tune(
         checkpoint: a file that the state is saved to, and read from where it exists: a training that was killed goes
             on there and ends with the same bytes.
         checkpoint_every: steps between saves; 0: once an epoch.
+        each_epoch: called with (number of the epoch, from 1; the `TorchGraph`, in evaluation mode; mean loss) after
+            each epoch, to measure, or to keep `to_graph()` of the best one. Not for epochs that a checkpoint holds.
         progress: called with (label, done, total) instead of drawing a bar.
         **options: fields of `Options`: epochs, batch_size, learning_rate, seed, ...
 
@@ -97,13 +101,25 @@ def fine_tune(
         InvalidArgumentError, UnsupportedOperatorError, FormatError, FileError: what the message says.
     """
     settings = _options(options)
-    graph = to_graph(model, data, "fine_tune")
-    mirror = TorchGraph(graph)
+    graph, techniques = _prepared(to_graph(model, data, "fine_tune"), techniques)
+    mirror = TorchGraph(graph, sign_gradient=settings.sign_gradient)
     samples = read_samples(data, graph, preprocess)
     objective = Labelled(loss, graph, output, read_labels(labels, len(samples)))
-    return _train(
-        mirror, objective, samples, settings, techniques, regularizer, augment, checkpoint, checkpoint_every, progress
+    path = None if checkpoint is None else Path(checkpoint)
+    trainer = Trainer(
+        mirror,
+        objective,
+        samples,
+        settings,
+        techniques,
+        regularizer,
+        augment,
+        path,
+        checkpoint_every,
+        progress,
+        each_epoch,
     )
+    return _result(mirror, trainer.run(), techniques)
 
 
 def distill(
@@ -124,6 +140,7 @@ def distill(
     preprocess: PreprocessLike = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 0,
+    each_epoch: EachEpoch | None = None,
     progress: ProgressCallback | None = None,
     **options: Any,
 ) -> TrainResult:
@@ -151,6 +168,7 @@ def distill(
         preprocess: how pictures become arrays.
         checkpoint: a file to go on from.
         checkpoint_every: steps between saves.
+        each_epoch: called after each epoch.
         progress: called instead of drawing a bar.
         **options: fields of `Options`.
 
@@ -164,11 +182,12 @@ def distill(
         raise InvalidArgumentError(f"distill: label_weight must be in 0..1; got {label_weight!r}")
     theirs = to_graph(teacher, data, "distill: teacher")
     ours = theirs if student is None else to_graph(student, data, "distill: student")
+    ours, techniques = _prepared(ours, techniques)
     if len(theirs.inputs) != len(ours.inputs):
         raise InvalidArgumentError(
             f"distill: the teacher has {len(theirs.inputs)} inputs, the student {len(ours.inputs)}"
         )
-    mirror, guide = TorchGraph(ours), TorchGraph(theirs).eval()
+    mirror, guide = TorchGraph(ours, sign_gradient=settings.sign_gradient), TorchGraph(theirs).eval()
     samples = read_samples(data, ours, preprocess)
 
     def run(feeds: dict[str, Any], keep: Sequence[str]) -> dict[str, Any]:
@@ -203,9 +222,21 @@ def distill(
     )
     if features:
         _add_regressors(objective, mirror, samples, first, settings)
-    return _train(
-        mirror, objective, samples, settings, techniques, regularizer, augment, checkpoint, checkpoint_every, progress
+    path = None if checkpoint is None else Path(checkpoint)
+    trainer = Trainer(
+        mirror,
+        objective,
+        samples,
+        settings,
+        techniques,
+        regularizer,
+        augment,
+        path,
+        checkpoint_every,
+        progress,
+        each_epoch,
     )
+    return _result(mirror, trainer.run(), techniques)
 
 
 def predict(
@@ -253,24 +284,13 @@ def _options(options: dict[str, Any]) -> Options:
     return Options(**options)
 
 
-def _train(
-    mirror: TorchGraph,
-    objective: Objective,
-    samples: Samples,
-    options: Options,
-    techniques: Technique | Sequence[Technique],
-    regularizer: Regularizer | None,
-    augment: Augment | None,
-    checkpoint: str | os.PathLike[str] | None,
-    checkpoint_every: int,
-    callback: ProgressCallback | None,
-) -> TrainResult:
+def _prepared(graph: Graph, techniques: Technique | Sequence[Technique]) -> tuple[Graph, list[Technique]]:
+    """The graph with the nodes that techniques put into it, and the techniques for it."""
     listed = [techniques] if isinstance(techniques, Technique) else list(techniques)
-    path = None if checkpoint is None else Path(checkpoint)
-    losses = Trainer(
-        mirror, objective, samples, options, listed, regularizer, augment, path, checkpoint_every, callback
-    ).run()
-    return _result(mirror, losses)
+    for index, technique in enumerate(listed):
+        if isinstance(technique, Binarization):
+            graph, listed[index] = binarized(graph, technique)
+    return graph, listed
 
 
 def _outputs(theirs: Graph, ours: Graph) -> list[tuple[str, str]]:
@@ -335,20 +355,15 @@ def _add_regressors(
             objective.add_regressor(position, got, want, generator)
 
 
-def _result(mirror: TorchGraph, losses: Sequence[float]) -> TrainResult:
-    codes: dict[str, LinearCodes] = {}
-    for name in mirror.weights:
-        for transform in mirror.transforms(name):
-            if isinstance(transform, (FakeQuantize, Signs)):
-                with torch.no_grad():
-                    codes[name] = transform.codes(mirror.value_before(name, transform))
+def _result(mirror: TorchGraph, losses: Sequence[float], techniques: Sequence[Technique]) -> TrainResult:
     ranges = {
         name: module.range
         for name, module in mirror.activations().items()
         if isinstance(module, FakeQuantizeActivation)
     }
     graph = mirror.to_graph()
-    for name, found in codes.items():
-        graph.tensors[name].codes = found
+    if any(isinstance(technique, Binarization) for technique in techniques):
+        graph = in_numbers(graph)  # shifts become part of biases
+    codes = {name: found for name in mirror.weights if (found := graph.tensors[name].codes) is not None}
     zeros = {name: float(np.mean(graph.tensors[name].data == 0)) for name in mirror.weights}
     return TrainResult(graph, tuple(losses), codes, ranges, zeros)

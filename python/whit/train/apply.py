@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import torch
 
 from whit.errors import InvalidArgumentError
 from whit.ir import PRODUCTS
 from whit.train.activations import FakeQuantizeActivation
+from whit.train.binarization import Layer, layers_of
 from whit.train.entropy import even_steps, laplace_bits, sensitivity
 from whit.train.mirror import TorchGraph
+from whit.train.samples import batched
 from whit.train.schedules import cubic_sparsity
 from whit.train.techniques import (
     ActivationQuantization,
+    BatchNormalization,
+    Binarization,
     Clustering,
     EntropyQuantization,
     Pruning,
@@ -22,12 +26,15 @@ from whit.train.techniques import (
     Technique,
     WeightQuantization,
 )
-from whit.train.transforms import FakeQuantize, Palette, Prune, Signs, Transform
+from whit.train.transforms import FakeQuantize, Palette, Prune, ScaledSigns, Signs, Transform
 
 __all__ = ["Work", "attach"]
 
-#: Runs the mirror on so many batches, without gradients; gives its outputs.
-Calibrate = Callable[[int], list[torch.Tensor]]
+
+class Calibrate(Protocol):
+    """Runs the mirror on so many batches, without gradients; gives what `keep` names, or its outputs."""
+
+    def __call__(self, batches: int, keep: Sequence[str] = ()) -> list[torch.Tensor]: ...
 
 
 class Work:
@@ -53,12 +60,21 @@ class Work:
 
 
 def attach(mirror: TorchGraph, techniques: Sequence[Technique], total: int, calibrate: Calibrate) -> list[Work]:
-    """Attaches techniques to a mirror for a training of `total` steps, in the order prune, cluster, quantise.
+    """Attaches techniques to a mirror for a training of `total` steps: prune, cluster, round, normalise, in this order.
 
     Raises:
         InvalidArgumentError: settings that do not fit each other or the graph.
     """
-    order = (Pruning, Clustering, WeightQuantization, SignQuantization, EntropyQuantization, ActivationQuantization)
+    order = (
+        Pruning,
+        Clustering,
+        WeightQuantization,
+        SignQuantization,
+        EntropyQuantization,
+        ActivationQuantization,
+        Binarization,
+        BatchNormalization,
+    )
     for technique in techniques:
         if not isinstance(technique, order):
             raise InvalidArgumentError(f"{technique!r} is no technique; give {', '.join(k.__name__ for k in order)}")
@@ -82,9 +98,13 @@ def attach(mirror: TorchGraph, techniques: Sequence[Technique], total: int, cali
             works.append(_TransformWork(mirror, signs, round(technique.begin * total)))
         elif isinstance(technique, EntropyQuantization):
             works.append(_EntropyWork(mirror, technique, layers, total, calibrate))
-        else:
-            assert isinstance(technique, ActivationQuantization), "checked above"
+        elif isinstance(technique, ActivationQuantization):
             works.append(_ActivationWork(mirror, technique, total, calibrate))
+        elif isinstance(technique, Binarization):
+            works.append(_BinarizeWork(mirror, technique, calibrate))
+        else:
+            assert isinstance(technique, BatchNormalization), "checked above"
+            works.append(_NormalizeWork(mirror, technique, layers, calibrate))
     return works
 
 
@@ -284,3 +304,59 @@ def _read_by_products(mirror: TorchGraph, technique: ActivationQuantization) -> 
             if name and name not in seen and not graph.tensors[name].is_constant:
                 seen.add(name)
                 yield name
+
+
+class _BinarizeWork(Work):
+    """Signs in place of the weights of layers that read signs; shifts and scales begin as what the layers read."""
+
+    def __init__(self, mirror: TorchGraph, technique: Binarization, calibrate: Calibrate) -> None:
+        self.mirror, self.technique, self.calibrate = mirror, technique, calibrate
+        self.readers: dict[str, list[tuple[Layer, ScaledSigns]]] = {}  # by what they read, in order
+        for layer in layers_of(mirror.graph, technique):
+            weights = layer.node.inputs[1]
+            transform = ScaledSigns(_shape(mirror, weights), learned=technique.scale == "channel")
+            mirror.attach(weights, transform)
+            self.readers.setdefault(layer.source, []).append((layer, transform))
+
+    def before(self, step: int) -> None:
+        if step == 0:
+            for source, readers in self.readers.items():  # layers in front of it are binary by then
+                self._start(source, readers)
+
+    def _start(self, source: str, readers: list[tuple[Layer, ScaledSigns]]) -> None:
+        seen = torch.cat([x.reshape(-1, x.shape[-1]) for x in self.calibrate(self.technique.batches, (source,))])
+        mean = seen.mean(dim=0)
+        for layer, transform in readers:
+            with torch.no_grad():
+                self.mirror.parameter(layer.shift).copy_(-mean)
+            transform.start_at(float((seen - mean).abs().mean()))
+
+
+class _NormalizeWork(Work):
+    def __init__(
+        self, mirror: TorchGraph, technique: BatchNormalization, layers: dict[str, list[str]], calibrate: Calibrate
+    ) -> None:
+        if not batched(mirror.graph):
+            raise InvalidArgumentError("BatchNormalization: the inputs of the model have no common axis of samples")
+        self.technique, self.calibrate = technique, calibrate
+        chosen = technique.choose(layers, "layers", None)
+        nodes = [node for node in mirror.graph.nodes if node.op in ("conv", "gemm") and node.inputs[1] in chosen]
+        self.norms = []
+        for node in nodes:
+            norm = mirror.normalize(node.name, technique.momentum)
+            if technique.preserve and node.input(2):
+                with torch.no_grad():
+                    norm.shift.copy_(torch.from_numpy(mirror.graph.tensors[node.inputs[2]].data))
+            norm.observing = technique.preserve
+            self.norms.append(norm)
+
+    def before(self, step: int) -> None:
+        if step == 0 and self.technique.preserve:
+            self.calibrate(self.technique.batches)
+            for norm in self.norms:
+                norm.settle()
+        self.show(step)
+
+    def show(self, step: int) -> None:  # noqa: ARG002
+        for norm in self.norms:
+            norm.observing = False

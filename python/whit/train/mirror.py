@@ -11,15 +11,18 @@ import torch
 from torch import nn
 
 from whit.errors import InvalidArgumentError, ShapeError, UnsupportedOperatorError, WhitError
-from whit.ir import WEIGHT_INPUTS, Graph, Node, Tensor, verify
+from whit.ir import WEIGHT_INPUTS, Graph, LinearCodes, Node, Tensor, verify
 from whit.optimize.base import attribute_ints, clone
-from whit.train.operators import DTYPES, Operator, build
-from whit.train.transforms import Palette
+from whit.train.normalization import BatchNorm
+from whit.train.operators import DTYPES, Operator, build, build_parts
+from whit.train.rounding import scaled_codes
+from whit.train.signs import reads_signs, scaled_rows
+from whit.train.transforms import FakeQuantize, Palette, Signs
 
 __all__ = ["TorchGraph"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Step:
     """One node: what computes it, and which tensors nobody needs after it."""
 
@@ -35,12 +38,19 @@ class TorchGraph(nn.Module):
     that are quantised already stay as they are. A weight may carry transforms (`attach`): what the graph computes
     with is the parameter after all of them, in order.
 
+    Products of what `binarize` gives scale their sums instead of their weights, as the engine does: with binary weights
+    the sums are exact, and so are the signs behind them.
+
     Attributes:
         graph: the graph it was made of; not changed.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, sign_gradient: str = "clip") -> None:
         """Builds the module.
+
+        Args:
+            graph: to run.
+            sign_gradient: what passes back through `binarize`: see `whit.train.Options`.
 
         Raises:
             UnsupportedOperatorError: operators without f32 form; the error lists every such node.
@@ -55,9 +65,11 @@ class TorchGraph(nn.Module):
         self.transforms_by_key = nn.ModuleDict()
         self._activation_keys: dict[str, str] = {}
         self.activations_by_key = nn.ModuleDict()
+        self._norm_keys: dict[str, str] = {}
+        self.norms_by_key = nn.ModuleDict()
         for index, tensor in enumerate(tensor for tensor in graph.tensors.values() if tensor.is_constant):
             self._add_constant(tensor, index)
-        self._steps = _compile(graph)
+        self._steps = _compile(graph, sign_gradient)
 
     def _add_constant(self, tensor: Tensor, index: int) -> None:
         data = _real(tensor)
@@ -161,6 +173,35 @@ class TorchGraph(nn.Module):
         """The modules given to `observe`, by tensor."""
         return {name: self.activations_by_key[key] for name, key in self._activation_keys.items()}
 
+    # --- products ---
+
+    def normalize(self, name: str, momentum: float = 0.1) -> BatchNorm:
+        """Puts a batch norm between the sums of a conv or gemm and what comes after them, in place of its bias.
+
+        `to_graph` makes it part of weights and bias.
+
+        Raises:
+            InvalidArgumentError: no such product, its weights are shared or not trained, or it has one.
+        """
+        step = next((step for step in self._steps if step.node.name == name), None)
+        if step is None or step.node.op not in ("conv", "gemm"):
+            raise InvalidArgumentError(f"{name!r} is no convolution or matrix product of graph {self.graph.name!r}")
+        node = step.node
+        if node.inputs[1] not in self._keys or not self.graph.is_single_use(node.inputs[1]) or name in self._norm_keys:
+            raise InvalidArgumentError(
+                f"node {name!r} ({node.op}) cannot be normalised: it shares its weights with others, they are not "
+                "trained, or it is already"
+            )
+        module = BatchNorm(self.parameter(node.inputs[1]).shape[0], momentum)
+        self._norm_keys[name] = f"n{len(self._norm_keys)}"
+        self.norms_by_key[self._norm_keys[name]] = module
+        step.compute = _product(node, module)
+        return module
+
+    def norms(self) -> dict[str, BatchNorm]:
+        """The batch norms that `normalize` made, by the name of the node."""
+        return {name: self.norms_by_key[key] for name, key in self._norm_keys.items()}
+
     # --- running ---
 
     def forward(self, feeds: Any, keep: Sequence[str] = ()) -> dict[str, Any]:
@@ -213,16 +254,38 @@ class TorchGraph(nn.Module):
     # --- back ---
 
     def to_graph(self) -> Graph:
-        """A copy of the graph with the trained values: those that the transforms give."""
+        """A copy of the graph with the trained values: those that the transforms give, batch norms folded.
+
+        The codes that rounded weights came from are kept (`Tensor.codes`); they give what is in the graph, to the bit.
+        """
         graph = clone(self.graph)
+        affine = {name: norm.affine() for name, norm in self.norms().items()}
+        factors = {node.inputs[1]: affine[node.name][0] for node in graph.nodes if node.name in affine}
         with torch.no_grad():
             for name in self._keys:
-                graph.tensors[name].data = np.array(self.value(name).numpy(), np.float32, order="C")
-                graph.tensors[name].codes = None
+                data, codes = self.value(name).numpy(), self._codes(name)
+                if name in factors:
+                    data = data * factors[name].reshape(-1, *[1] * (data.ndim - 1)) + 0.0  # no -0.0
+                    codes = None if codes is None else scaled_codes(codes, factors[name])
+                graph.tensors[name].data = np.array(
+                    data if codes is None else codes.dequantize(), np.float32, order="C"
+                )
+                graph.tensors[name].codes = codes
+        for node in graph.nodes:
+            if node.name in affine:
+                bias = graph.add_constant(f"{node.name}_bias", affine[node.name][1].astype(np.float32))
+                node.inputs[2:3] = [bias]
+        graph.prune()
         return graph
 
+    def _codes(self, name: str) -> LinearCodes | None:
+        for transform in self.transforms(name):
+            if isinstance(transform, (FakeQuantize, Signs)) and transform.active:
+                return transform.codes(self.value_before(name, transform))
+        return None
 
-def _compile(graph: Graph) -> list[_Step]:
+
+def _compile(graph: Graph, sign_gradient: str) -> list[_Step]:
     """Steps in order; every node that cannot be one is named in the error."""
     last: dict[str, int] = {}
     for index, node in enumerate(graph.nodes):
@@ -234,7 +297,11 @@ def _compile(graph: Graph) -> list[_Step]:
     steps, problems = [], []
     for index, node in enumerate(graph.nodes):
         try:
-            compute = build(_batched(graph, node), graph.tensors[node.outputs[0]].dtype if node.outputs[0] else "f32")
+            if reads_signs(graph, node):
+                compute = _product(node)
+            else:
+                dtype = graph.tensors[node.outputs[0]].dtype if node.outputs[0] else "f32"
+                compute = build(_batched(graph, node), dtype, sign_gradient)
         except UnsupportedOperatorError as error:
             problems += [(str(error), entry) for entry in error.nodes]
             continue
@@ -242,6 +309,20 @@ def _compile(graph: Graph) -> list[_Step]:
     if problems:
         raise UnsupportedOperatorError("; ".join(text for text, _ in problems), [entry for _, entry in problems])
     return steps
+
+
+def _product(node: Node, norm: BatchNorm | None = None) -> Operator:
+    """A conv or gemm whose scales come after its sums, or a batch norm in place of its bias."""
+    sums, finish = build_parts(node)
+
+    def product(x: Any, w: Any, bias: Any = None, residual: Any = None) -> Any:
+        if norm is not None:
+            return finish(norm(sums(x, w)), residual)
+        rows, scale = scaled_rows(w)
+        y = sums(x, rows) * scale
+        return finish(y if bias is None else y + bias, residual)
+
+    return product
 
 
 def _batched(graph: Graph, node: Node) -> Node:

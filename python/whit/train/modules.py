@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from whit.errors import InvalidArgumentError
-from whit.ir import Graph
+from whit.ir import Graph, verify
 
-__all__ = ["from_torch", "to_graph"]
+__all__ = ["from_torch", "in_numbers", "to_graph"]
 
 
 def from_torch(module: torch.nn.Module, example: Any) -> Graph:
@@ -36,7 +36,6 @@ def from_torch(module: torch.nn.Module, example: Any) -> Graph:
         UnsupportedOperatorError: it uses what whit does not have; every such node is listed.
     """
     from whit.importers.onnx import import_onnx
-    from whit.optimize import optimize
 
     if not isinstance(module, torch.nn.Module):
         raise InvalidArgumentError(f"from_torch: wanted a torch.nn.Module; got {type(module).__name__}")
@@ -52,7 +51,26 @@ def from_torch(module: torch.nn.Module, example: Any) -> Graph:
         file = _export(module, inputs)
     finally:
         module.train(training)
-    return optimize(import_onnx(file))
+    return in_numbers(import_onnx(file))
+
+
+def in_numbers(graph: Graph) -> Graph:
+    """An optimised copy, as `whit.optimize.optimize` gives it, but without bits, which nothing can be trained through.
+
+    Raises:
+        WhitError: the graph is not valid.
+    """
+    from whit.optimize import PIPELINE, run_passes
+    from whit.optimize.base import clone
+    from whit.optimize.fold_bits import FoldBits
+
+    graph = clone(graph)
+    verify(graph)
+    for stage in PIPELINE:
+        run_passes(graph, tuple(each for each in stage if not isinstance(each, FoldBits)), check=False)
+    graph.sort()
+    verify(graph)
+    return graph
 
 
 def _export(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> bytes:
@@ -126,9 +144,8 @@ def to_graph(model: Any, data: Any, what: str) -> Graph:
             f"{what}: wanted a graph, an ONNX model or a torch module; got {type(model).__name__}"
         )
     from whit.importers.onnx import import_onnx
-    from whit.optimize import optimize
 
-    return optimize(import_onnx(model))
+    return in_numbers(import_onnx(model))
 
 
 def _example(data: Any, what: str) -> tuple[Any, ...]:

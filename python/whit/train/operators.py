@@ -18,14 +18,15 @@ from whit.errors import UnsupportedOperatorError
 from whit.ir import Node
 from whit.optimize.base import attribute_float, attribute_floats, attribute_int, attribute_ints, attribute_str
 from whit.train.operators_data import DATA_BUILDERS
+from whit.train.signs import binarize
 from whit.train.tensor import Tensor
 
-__all__ = ["BUILDERS", "DTYPES", "Operator", "build"]
+__all__ = ["BUILDERS", "DTYPES", "Operator", "build", "build_parts"]
 
 Operator = Callable[..., Any]
 
 
-def build(node: Node, dtype: str) -> Operator:
+def build(node: Node, dtype: str, sign_gradient: str = "clip") -> Operator:
     """What computes `node`, whose first output is of `dtype`.
 
     Raises:
@@ -33,6 +34,8 @@ def build(node: Node, dtype: str) -> Operator:
     """
     if node.op == "cast":
         return _cast(dtype)
+    if node.op == "binarize":
+        return lambda x: binarize(x, sign_gradient)
     if node.op not in BUILDERS:
         reason = "computes with quantised tensors" if node.op in _QUANTISED else "has no counterpart in torch"
         raise UnsupportedOperatorError(
@@ -43,6 +46,15 @@ def build(node: Node, dtype: str) -> Operator:
 
 
 _QUANTISED = ("quantize_linear", "dequantize_linear", "requantize")
+
+
+def build_parts(node: Node) -> tuple[Operator, Operator]:
+    """A conv or gemm in two: (x, w) -> sums, and what comes after its bias, (sums, residual) -> result."""
+    attributes = {name: value for name, value in node.attributes.items() if name not in _EPILOGUE}
+    return BUILDERS[node.op](Node(node.op, node.name, node.inputs, node.outputs, attributes)), _finish(node)
+
+
+_EPILOGUE = ("activation", "clamp_min", "clamp_max")
 
 
 def _first(x: Tensor) -> Tensor:
@@ -254,20 +266,6 @@ def _layer_normalization(node: Node) -> Operator:
     return layer_normalization
 
 
-class _Binarize(torch.autograd.Function):
-    """+1 and -1; the gradient passes where |x| is at most 1 (Hubara et al., "Binarized Neural Networks", 2016)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x.abs() <= 1)
-        return torch.where(x < 0, -1.0, 1.0)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (inside,) = ctx.saved_tensors
-        return grad * inside
-
-
 BUILDERS: dict[str, Callable[[Node], Operator]] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
@@ -304,7 +302,7 @@ BUILDERS: dict[str, Callable[[Node], Operator]] = {
     "round": _plain(torch.round),
     "sin": _plain(torch.sin),
     "cos": _plain(torch.cos),
-    "binarize": _plain(_Binarize.apply),
+    "binarize": _plain(binarize),
     "softmax": _softmax(torch.softmax),
     "log_softmax": _softmax(torch.log_softmax),
     "layer_normalization": _layer_normalization,

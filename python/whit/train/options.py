@@ -31,6 +31,9 @@ class Options:
         seed: of the order of samples and of all random numbers. Runs with the same seed, data and number of threads
             end with the same bytes.
         threads: of torch; None: as many as it has now.
+        sign_gradient: what passes back through `binarize`, x -> -1 or 1: "clip": the gradient where |x| is at most 1
+            (Hubara et al., "Binarized Neural Networks", 2016); "polynomial": times 2 - 2 |x| there (Liu et al.,
+            "Bi-Real Net", 2018).
     """
 
     epochs: int = 10
@@ -45,6 +48,7 @@ class Options:
     clip_norm: float | None = None
     seed: int = 0
     threads: int | None = None
+    sign_gradient: str = "clip"
 
     def __post_init__(self) -> None:
         for name, low in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("threads", 1)):
@@ -62,7 +66,11 @@ class Options:
             raise InvalidArgumentError(
                 f"training: relative must be True or False, True with adam; got {self.relative!r}"
             )
-        for name, known in (("optimizer", ("adam", "sgd")), ("schedule", ("cosine", "constant"))):
+        for name, known in (
+            ("optimizer", ("adam", "sgd")),
+            ("schedule", ("cosine", "constant")),
+            ("sign_gradient", ("clip", "polynomial")),
+        ):
             if getattr(self, name) not in known:
                 text = f"training: {name} must be one of {', '.join(known)}; got {getattr(self, name)!r}"
                 raise InvalidArgumentError(text)

@@ -26,6 +26,7 @@ __all__ = [
     "grid_of",
     "least_squares",
     "round_to_grid",
+    "scaled_codes",
     "short_scale",
     "straight_through",
 ]
@@ -152,6 +153,18 @@ class Grid:
         shape = (blocks.shape[0], -1) if blocks.group else (-1,)
         scale = self.scale.detach().numpy().reshape(shape).copy()
         return LinearCodes(codes, scale, self.zero_point.numpy().reshape(shape).astype(np.int32), blocks.group)
+
+
+def scaled_codes(codes: LinearCodes, factor: np.ndarray) -> LinearCodes | None:
+    """The codes of weights times a factor for each output channel, f64 [O]; None where they have zero points."""
+    if codes.zero_point.any() or codes.codes.dtype != np.int8:
+        return None
+    channels = len(codes.codes)
+    signs = np.where(factor < 0, -1, 1).astype(np.int8).reshape(-1, *[1] * (codes.codes.ndim - 1))
+    scale = np.broadcast_to(codes.scale.reshape(len(codes.scale), -1), (channels, codes.scale[0].size))
+    scale = np.maximum(scale * np.abs(factor)[:, None], MIN_SCALE).astype(np.float32)
+    scale = scale if codes.group else scale.ravel()
+    return LinearCodes(codes.codes * signs, scale, np.zeros(scale.shape, np.int32), codes.group)
 
 
 def code_range(bits: int, symmetric: bool) -> tuple[int, int]:

@@ -17,6 +17,8 @@ from whit.errors import InvalidArgumentError
 __all__ = [
     "BLOCK",
     "ActivationQuantization",
+    "BatchNormalization",
+    "Binarization",
     "Clustering",
     "EntropyQuantization",
     "Pruning",
@@ -52,6 +54,15 @@ class Technique:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
             raise InvalidArgumentError(f"{type(self).__name__}: {name} must be in {low:g}..{high:g}; got {value!r}")
+
+    def _from_the_start(self) -> None:
+        if self.begin:
+            raise InvalidArgumentError(f"{type(self).__name__}: is there from the start; got begin={self.begin!r}")
+
+    def _count(self, name: str) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InvalidArgumentError(f"{type(self).__name__}: {name} must be at least 1; got {value!r}")
 
     def _choice(self, name: str, *values: str) -> None:
         if getattr(self, name) not in values:
@@ -165,6 +176,58 @@ class SignQuantization(Technique):
 
 
 @dataclass(frozen=True)
+class Binarization(Technique):
+    """Makes layers products of +1 and -1: signs of what they read, times signs of their weights, times a scale.
+
+    What is read becomes sign(x + shift), with a shift for each channel that begins at -E[x] and is learned (Liu et al.,
+    "ReActNet", 2020, equation 1); a relu in front that nobody else reads is left out. The scale is E|w| of each output
+    channel times E|x + shift| (Rastegari et al., "XNOR-Net", 2016), and part of the weights in the result.
+
+    A layer that is named but cannot be made binary is an UnsupportedOperatorError: the first one, those with groups
+    (depthwise), or with channels that are no multiple of 8. "*" takes every convolution that can.
+
+    Attributes:
+        scale: "tensor": E|x + shift| is measured at the start and kept; "channel": from there on it is learned, for
+            each output channel (Bulat and Tzimiropoulos, "XNOR-Net++", 2019).
+        batches: how many are looked at for each layer when training begins.
+    """
+
+    scale: str = "channel"
+    batches: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._choice("scale", "tensor", "channel")
+        self._from_the_start()
+        self._count("batches")
+
+
+@dataclass(frozen=True)
+class BatchNormalization(Technique):
+    """Normalises what convolutions and matrix products sum up by the statistics of each batch; see `BatchNorm`.
+
+    It stands in the place of their bias, before a residual and an activation, and is part of weights and bias in the
+    result. Networks of signs hardly learn without.
+
+    Attributes:
+        preserve: for networks that are trained already: it begins as what changes nothing, by the statistics of some
+            batches. Otherwise as what gives each channel a mean of 0 and a variance of 1.
+        momentum: the share of a new batch in the moving averages that the result is made of.
+        batches: how many are looked at to preserve.
+    """
+
+    preserve: bool = False
+    momentum: float = 0.1
+    batches: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._share("momentum")
+        self._from_the_start()
+        self._count("batches")
+
+
+@dataclass(frozen=True)
 class EntropyQuantization(Technique):
     """Rounds weights to steps so wide that an entropy coder (storage "archive") needs few bits for one.
 
@@ -194,8 +257,7 @@ class EntropyQuantization(Technique):
             raise InvalidArgumentError(
                 f"EntropyQuantization: strength must be a finite number above 0; got {self.strength!r}"
             )
-        if isinstance(self.batches, bool) or not isinstance(self.batches, int) or self.batches < 1:
-            raise InvalidArgumentError(f"EntropyQuantization: batches must be at least 1; got {self.batches!r}")
+        self._count("batches")
 
 
 def _is_number(value: object) -> bool:
@@ -237,5 +299,4 @@ class ActivationQuantization(Technique):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._share("freeze", self.begin)
-        if isinstance(self.batches, bool) or not isinstance(self.batches, int) or self.batches < 1:
-            raise InvalidArgumentError(f"ActivationQuantization: batches must be at least 1; got {self.batches!r}")
+        self._count("batches")

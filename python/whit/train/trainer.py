@@ -22,12 +22,14 @@ from whit.train.samples import Samples
 from whit.train.schedules import learning_rate
 from whit.train.techniques import Technique
 
-__all__ = ["Augment", "Regularizer", "Trainer", "run_batch"]
+__all__ = ["Augment", "EachEpoch", "Regularizer", "Trainer", "run_batch"]
 
 #: (inputs, generator) -> inputs: one tensor [N, ...] where the model has one input, else a dict of them.
 Augment = Callable[[Any, Any], Any]
 #: A term that is added to the loss: what it makes of the network as it is.
 Regularizer = Callable[[TorchGraph], Any]
+#: Called with the number of epochs that are done, the network in evaluation mode, and the mean loss of the epoch.
+EachEpoch = Callable[[int, TorchGraph, float], None]
 
 
 def run_batch(mirror: TorchGraph, samples: Samples, feeds: dict[str, Any], keep: Sequence[str] = ()) -> dict[str, Any]:
@@ -64,6 +66,7 @@ class Trainer:
         checkpoint: a file to save to and to go on from, or None.
         checkpoint_every: steps between checkpoints; 0: an epoch.
         callback: of the progress bar.
+        each_epoch: see `fine_tune`.
     """
 
     mirror: TorchGraph
@@ -76,6 +79,7 @@ class Trainer:
     checkpoint: Path | None = None
     checkpoint_every: int = 0
     callback: ProgressCallback | None = None
+    each_epoch: EachEpoch | None = None
 
     def run(self) -> list[float]:
         """Trains; returns the mean loss of every epoch.
@@ -120,15 +124,26 @@ class Trainer:
             index = order[place * options.batch_size : (place + 1) * options.batch_size]
             loss = self._step(step, total, optimizer, works, index)
             losses[-1] += loss * len(index) / count
+            if place == epoch_steps - 1 and step + 1 < total:
+                self._report(losses)
             if self.checkpoint and (step + 1) % (self.checkpoint_every or epoch_steps) == 0 and step + 1 < total:
                 write_checkpoint(self.checkpoint, run, self._state(step + 1, losses, optimizer))
         for work in works:
             work.before(total)
-        self.mirror.eval()
         self._check_parameters(total)
+        self._report(losses)
+        self.mirror.eval()
         if self.checkpoint:
             write_checkpoint(self.checkpoint, run, self._state(total + 1, losses, optimizer))
         return losses
+
+    def _report(self, losses: list[float]) -> None:
+        if self.each_epoch is None:
+            return
+        self.mirror.eval()
+        with torch.no_grad():
+            self.each_epoch(len(losses), self.mirror, losses[-1])
+        self.mirror.train()
 
     def _check(self) -> None:
         every = self.checkpoint_every
@@ -200,14 +215,14 @@ class Trainer:
         ((name, value),) = feeds.items()
         return {name: self.augment(value, generator)}
 
-    def _calibrate(self, batches: int) -> list[torch.Tensor]:
-        """The outputs of the first batches of an order of its own, without gradients."""
+    def _calibrate(self, batches: int, keep: Sequence[str] = ()) -> list[torch.Tensor]:
+        """The outputs, or what `keep` names, of the first batches of an order of its own, without gradients."""
         order = torch.randperm(len(self.samples), generator=_generator(self.options.seed, 0, 2))
         outputs: list[torch.Tensor] = []
         with torch.no_grad():
             for index in order.split(self.options.batch_size)[:batches]:
-                results = run_batch(self.mirror, self.samples, self.samples.take(index))
-                outputs += [results[name] for name in self.mirror.graph.outputs]
+                results = run_batch(self.mirror, self.samples, self.samples.take(index), keep)
+                outputs += [results[name] for name in keep or self.mirror.graph.outputs]
         return outputs
 
     def _check_parameters(self, total: int) -> None:

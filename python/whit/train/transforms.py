@@ -30,7 +30,7 @@ from whit.train.rounding import (
 from whit.train.techniques import BLOCK
 from whit.train.tensor import Tensor
 
-__all__ = ["FakeQuantize", "Palette", "Prune", "Signs", "Transform"]
+__all__ = ["FakeQuantize", "Palette", "Prune", "ScaledSigns", "Signs", "Transform"]
 
 
 class Transform(nn.Module):
@@ -241,6 +241,42 @@ class Signs(Transform):
             scale = (magnitude * above).sum(dim=1, keepdim=True) / count
             return torch.where(above, signs, 0.0), scale.clamp(min=MIN_SCALE).float()
         return signs, magnitude.mean(dim=1, keepdim=True).clamp(min=MIN_SCALE).float()
+
+
+class ScaledSigns(Signs):
+    """Binary weights of a product whose other side is binary too: their scale takes in that of what was rounded there.
+
+    Args:
+        shape: of the weights, output channels first.
+        learned: the other side's scale is trained, one for each output channel; else it is one number that stays.
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, learned: bool = True) -> None:
+        super().__init__(shape, "binary")
+        self.learned = learned
+        if learned:  # the logarithm: a scale stays above 0
+            self.log_input_scale = nn.Parameter(torch.zeros(shape[0], 1))
+        else:
+            self.register_buffer("log_input_scale", torch.zeros(1, 1))
+
+    def start_at(self, scale: float) -> None:
+        """The scale of the other side to begin with."""
+        with torch.no_grad():
+            self.log_input_scale.fill_(math.log(max(scale, MIN_SCALE)))
+
+    def codes(self, w: Tensor) -> LinearCodes:
+        signs, scale = self._signs(w)
+        scale = self._whole(scale).detach()
+        codes = self.blocks.join(signs).numpy().astype(np.int8)
+        return LinearCodes(codes, scale.numpy().ravel().copy(), np.zeros(len(scale), np.int32))
+
+    def apply_to(self, w: Tensor) -> Tensor:
+        signs, scale = self._signs(w)
+        rows = straight_through(self.blocks.split(w), signs)
+        return self.blocks.join(rows * self._whole(scale))
+
+    def _whole(self, scale: Tensor) -> Tensor:
+        return scale * self.log_input_scale.exp()
 
 
 class _Lookup(torch.autograd.Function):
