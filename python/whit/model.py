@@ -282,7 +282,11 @@ class Model:
         return self._open().version
 
     def tensors(self) -> list[dict[str, Any]]:
-        """Every tensor of the graph: name, dtype, shape, quantization, constant, encoding, bytes, stored_bytes."""
+        """Every tensor of the graph: name, dtype, shape, quantization, constant, encoding, bytes, stored_bytes.
+
+        Of weights with a scale for each `group` values of a row, `quantization` says that too, and has one scale after
+        the other, row by row.
+        """
         return self._open().tensors()
 
     @property
@@ -296,7 +300,7 @@ class Model:
         return self._open().has_coded_weights
 
     def nodes(self) -> list[dict[str, Any]]:
-        """Every node of the graph: name, op, inputs, outputs, attributes."""
+        """Every node of the graph: name, op, inputs, outputs, attributes, and the bytes of its packed weights."""
         return self._open().nodes()
 
     def kernels(self) -> list[dict[str, Any]]:

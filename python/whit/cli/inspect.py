@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from whit.cli.common import EXIT_OK, add_json, add_threads, print_json, shape_text, size_text, table
 from whit.cli.inputs import add_shape, random_feeds
 from whit.errors import InvalidArgumentError
+from whit.ir import WEIGHT_INPUTS
 from whit.model import Model, TensorInfo, load
 
 __all__ = ["add"]
@@ -125,9 +127,17 @@ def _nodes(model: Model, tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "output_dtype": output["dtype"],
                 "output_shape": list(output["shape"]),
                 "kernel": kernels.get(node["name"], "view") if kernels else None,
+                "packed_bytes": node["packed_bytes"],
+                "weights": _weights(node, tensors),
             }
         )
     return nodes
+
+
+def _weights(node: Mapping[str, Any], tensors: Mapping[str, Any]) -> int:
+    """How many there are."""
+    names = [node["inputs"][position] for position in WEIGHT_INPUTS.get(node["op"], ())]
+    return sum(math.prod(tensors[name]["shape"]) for name in names if tensors[name]["constant"])
 
 
 def _totals(stored: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -162,12 +172,19 @@ def _print(path: str, summary: Mapping[str, Any], shaped: bool, all_tensors: boo
     _fact("memory", memory)
     _fact("runs on", f"{summary['isa']}, {summary['threads']} thread{'s' * (summary['threads'] != 1)}")
     print()
-    header = ("node", "operator", "dtype", "shape", "kernel")
+    header = ("node", "operator", "dtype", "shape", "B/weight", "kernel")
     print(
         table(
             header,
             (
-                (node["name"], node["op"], node["output_dtype"], shape_text(node["output_shape"]), node["kernel"])
+                (
+                    node["name"],
+                    node["op"],
+                    node["output_dtype"],
+                    shape_text(node["output_shape"]),
+                    f"{node['packed_bytes'] / node['weights']:.2f}" if node["weights"] and node["packed_bytes"] else "",
+                    node["kernel"],
+                )
                 for node in summary["nodes"]
             ),
         )

@@ -84,10 +84,7 @@ def _is_zero(graph: Graph, name: str, values: np.ndarray) -> np.ndarray:
     quantization = graph.tensors[name].quantization
     if quantization is None:
         return np.asarray(values == 0)
-    shape = [1] * values.ndim
-    if quantization.axis is not None:
-        shape[quantization.axis] = -1
-    return np.asarray(values == quantization.zero_point.reshape(shape))
+    return np.asarray(values == quantization.spread(quantization.zero_point, values.shape))
 
 
 def _symbols(graph: Graph, name: str, values: np.ndarray) -> np.ndarray:

@@ -83,7 +83,8 @@ def quantize_weights(graph: Graph, step: Quantize, rounding: Rounding) -> dict[s
                 # An LSTM has one matrix per direction: [d, 4h, k]; scales lie along the gates.
                 axis = 1 if node.op == "lstm" else 0
                 codes = rounding(settings, node, np.moveaxis(weights, axis, 0))
-                done[name] = node.inputs[position] = _add_weights(graph, name, codes, axis)
+                by_groups = node.op == "gemm" and settings.activations == "dynamic"
+                done[name] = node.inputs[position] = _add_weights(graph, name, codes, axis, by_groups)
             if weights is not None and name in done:
                 _correct_bias(graph, node, weights, done[name])
     graph.prune()
@@ -96,12 +97,20 @@ def round_rows_at_run_time(graph: Graph) -> None:
         if node.op != "gemm" or graph.tensors[node.inputs[0]].dtype != "f32":
             continue
         weights = graph.tensors[node.inputs[1]]
-        if weights.dtype == "s8" and weights.quantization is not None and not weights.quantization.zero_point.any():
+        if weights.dtype != "s8" or weights.quantization is None or weights.data is None:
+            continue
+        fits = not weights.quantization.group or (weights.data.min() >= -8 and weights.data.max() <= 7)
+        if fits and not weights.quantization.zero_point.any():
             node.attributes["dynamic"] = 1
 
 
-def _add_weights(graph: Graph, name: str, codes: LinearCodes, axis: int) -> str:
-    """A constant of rounded weights: s8 where a quantisation can say what they are, else f32 that the file codes."""
+def _add_weights(graph: Graph, name: str, codes: LinearCodes, axis: int, by_groups: bool) -> str:
+    """A constant of rounded weights: s8 where a quantisation can say what they are, else f32 that the file codes.
+
+    `by_groups`: codes in groups are of a matrix that is multiplied in integers.
+    """
+    if codes.group and by_groups:
+        return graph.add_constant(f"{name}_s8", codes.codes, Quantization.by_groups(codes.scale, codes.codes.ndim))
     zero_point = np.broadcast_to(codes.zero_point, codes.scale.shape)
     if codes.group or codes.codes.dtype != np.int8 or zero_point.any():
         if axis != 0:

@@ -90,11 +90,8 @@ def widen_for_bias(scale: np.ndarray, weights: np.ndarray, bias: np.ndarray, inp
 
 def quantize_values(values: np.ndarray, quantization: Quantization, low: int = -128) -> np.ndarray:
     """s8: clamp(round_half_even(values / scale) + zero_point, low, 127)."""
-    shape = [1] * values.ndim
-    if quantization.axis is not None:
-        shape[quantization.axis] = -1
-    scale = quantization.scale.astype(np.float64).reshape(shape)
-    steps = np.rint(values.astype(np.float64) / scale) + quantization.zero_point.reshape(shape)
+    scale = quantization.spread(quantization.scale.astype(np.float64), values.shape)
+    steps = np.rint(values.astype(np.float64) / scale) + quantization.spread(quantization.zero_point, values.shape)
     result: np.ndarray = np.clip(steps, low, 127).astype(np.int8)
     return result
 

@@ -99,8 +99,21 @@ def test_dynamic_layers_multiply_integers_without_data() -> None:
     kinds = {(layer.op, layer.dtype) for layer in report.layers if layer.op in ("conv", "gemm")}
     assert kinds == {("conv", "f32 (s8 weights)"), ("gemm", "s8 (dynamic)")}
     assert all(layer.snr_db is not None and layer.snr_db > 30 for layer in report.layers if layer.op == "gemm")
-    with pytest.raises(RecipeError, match="symmetric weights by channel or by tensor"):
+    with pytest.raises(RecipeError, match="at most 4 bits in groups of 32"):
         PRESETS["int8-weights"].with_settings([*settings, "quantize.granularity=group"])
+
+
+def test_dynamic_layers_with_groups_of_4_bits() -> None:
+    settings = ["bits=4", "range=mse", "activations=dynamic", "granularity=group", "min_weight_elements=0"]
+    recipe = PRESETS["int8-weights"].with_settings([f"quantize.{setting}" for setting in settings])
+    assert not recipe.needs_data
+    report = run(small_classifier(), recipe=recipe, data=images(3))
+    kinds = {(layer.op, layer.dtype) for layer in report.layers if layer.op in ("conv", "gemm")}
+    assert kinds == {("conv", "f32"), ("gemm", "s8 (dynamic)")}
+    assert report.file is not None
+    model = _core.Model(report.file)
+    assert model.version == (1, 5)
+    assert sum((tensor["quantization"] or {}).get("group", 0) == 32 for tensor in model.tensors()) == 1
 
 
 def test_preprocess_is_stored() -> None:

@@ -28,6 +28,7 @@ from whit.compression.calibrate import engine_runner
 from whit.compression.pipeline import _import
 from whit.compression.ranges import activation_quantization
 from whit.compression.steps import State
+from whit.compression.steps.quantize import round_to_nearest
 from whit.data import open_data
 from whit.errors import CalibrationError, InvalidArgumentError, RecipeError
 from whit.ir import Graph, verify
@@ -249,6 +250,49 @@ def test_groups_and_asymmetric_weights_carry_their_codes(original: Graph) -> Non
         np.testing.assert_array_equal(code.dequantize(), products(graph)[name])
 
 
+@pytest.mark.parametrize("rounding", ["nearest", "compensated", "sequential"])
+def test_groups_of_layers_that_round_their_rows(original: Graph, rounding: str) -> None:
+    """Fully connected layers have s8 weights with scales in f16, the others codes that the file stores."""
+    step = Quantize(
+        activations="dynamic", bits=4, granularity="group", range="mse", rounding=rounding, min_weight_elements=64
+    )
+    graph = applied(original, step).graph
+    layers = [
+        node for node in graph.nodes if node.op in ("conv", "gemm") and node.inputs[1].endswith(("_s8", "rounded"))
+    ]
+    assert {node.op for node in layers} == {"conv", "gemm"}
+    for node in layers:
+        tensor = graph.tensors[node.inputs[1]]
+        assert tensor.data is not None
+        if node.op == "conv":
+            assert tensor.dtype == "f32"
+            assert tensor.codes is not None
+            assert tensor.codes.group == 32
+            continue
+        assert node.attributes["dynamic"] == 1
+        assert tensor.quantization is not None
+        assert tensor.quantization.group == 32
+        assert abs(tensor.data.astype(int)).max() == 7
+        rounded = tensor.data * tensor.quantization.spread(tensor.quantization.scale, tensor.data.shape)
+        given = next(other for other in original.nodes if other.name == node.name)
+        weights = original.constant(given.inputs[1])
+        assert weights is not None
+        assert np.square(rounded - weights).sum() < 0.05 * np.square(weights).sum()
+
+
+def test_scales_in_f16_have_their_limits(original: Graph) -> None:
+    step = Quantize(activations="dynamic", bits=4, granularity="group")
+    weights = np.zeros((2, 64), np.float32)
+    weights[1, 0], weights[1, 40] = 1e-9, 7e-3
+    codes = round_to_nearest(step, original.nodes[0], weights)
+    assert codes.scale.tolist() == [[2.0**-24, 2.0**-24], [2.0**-24, float(np.float16(1e-3))]]
+    weights[0, 0] = 7 * 65504.0
+    assert round_to_nearest(step, original.nodes[0], weights).scale[0, 0] == 65504
+    weights[0, 0] = 1e6
+    with pytest.raises(RecipeError, match="too large for scales in f16"):
+        round_to_nearest(step, original.nodes[0], weights)
+
+
 def test_scales_have_the_bits_that_were_asked_for(original: Graph) -> None:
     graph = applied(original, Quantize(activations="f32", bits=5, scale_bits=6)).graph
     scales = [tensor.quantization.scale for tensor in graph.tensors.values() if tensor.quantization is not None]
@@ -372,6 +416,14 @@ def test_needs_data() -> None:
     [
         (Quantize, {"granularity": "group"}, "by channel or by tensor"),
         (Quantize, {"symmetric": False}, "symmetric weights"),
+        *[
+            (
+                Quantize,
+                {"activations": "dynamic", "granularity": "group", "bits": 4, **change},
+                "weights of at most 4 bits",
+            )
+            for change in ({"bits": 5}, {"group_size": 64}, {"symmetric": False}, {"grid": "logarithmic", "bits": 3})
+        ],
         (Quantize, {"grid": "logarithmic"}, "8 bits of powers of two"),
         (Quantize, {"grid": "logarithmic", "bits": 4, "range": "kl"}, "range minmax or mse"),
         (Quantize, {"grid": "ternary", "granularity": "tensor", "range": "percentile"}, "range minmax or mse"),

@@ -24,7 +24,7 @@ from whit.compression.weights.products import weights_of
 from whit.compression.weights.sequential import rework_layers
 from whit.compression.weights.signs import KINDS, SignGrid, find_sign_grid
 from whit.errors import RecipeError
-from whit.ir import PRODUCTS, Graph, LinearCodes, Node
+from whit.ir import PRODUCTS, Graph, LinearCodes, Node, Quantization
 from whit.optimize import optimize
 
 __all__ = ["Calibration", "Quantize"]
@@ -44,7 +44,8 @@ class Quantize(Step):
             scale (`weights/signs.py`).
         symmetric: 0 in the middle of the codes, or they go from the lowest weight to the highest.
         granularity: what shares a scale: the weights of an output channel, of the layer ("tensor"), or `group_size`
-            consecutive ones of a channel. Integer arithmetic wants symmetric weights, by channel or by tensor.
+            consecutive ones of a channel. Integer arithmetic wants symmetric weights, by channel or by tensor, or, with
+            "dynamic" activations, linear ones of at most 4 bits in groups of 32, whose scales are then numbers of f16.
         group_size: for granularity "group".
         range: what the codes span: all weights ("minmax"), without the outermost ("percentile"), or the span of least
             squared error ("mse") or least Kullback-Leibler divergence ("kl"). Logarithmic: "minmax" is INQ's power of
@@ -85,7 +86,13 @@ class Quantize(Step):
     kind = "quantize"
 
     def check(self) -> None:
-        if self.activations != "f32" and not (self.symmetric and self.granularity != "group"):
+        if self._has_integer_groups():
+            if not self.symmetric or self.grid != "linear" or self.bits > 4 or self.group_size != Quantization.GROUP:
+                raise RecipeError(
+                    f"quantize: integer arithmetic with groups needs symmetric linear weights of at most 4 bits in "
+                    f"groups of {Quantization.GROUP}; change symmetric, grid, bits and group_size, or the granularity"
+                )
+        elif self.activations != "f32" and not (self.symmetric and self.granularity != "group"):
             raise RecipeError(
                 "quantize: integer arithmetic needs symmetric weights by channel or by tensor; change symmetric and "
                 'granularity, or compute in f32 (activations "f32")'
@@ -104,6 +111,17 @@ class Quantize(Step):
         if self.granularity == "group" and self.range == "kl":
             raise RecipeError("quantize: groups hold too few values for range 'kl'; use 'mse'")
 
+    def _has_integer_groups(self) -> bool:
+        return self.activations == "dynamic" and self.granularity == "group"
+
+    def _computes_with(self, codes: LinearCodes) -> bool:
+        """Whether arithmetic is of a kind that can use weights that were rounded before."""
+        if self.activations == "f32":
+            return True
+        if codes.group and not (self._has_integer_groups() and codes.group == self.group_size):
+            return False
+        return codes.codes.dtype == np.int8 and not codes.zero_point.any()
+
     def find_grid(
         self, weights: np.ndarray, layer: str, importance: np.ndarray | None = None
     ) -> LinearGrid | LogarithmicGrid | SignGrid:
@@ -117,7 +135,8 @@ class Quantize(Step):
         grid = self._find_grid(weights, layer, importance)
         fraction, exponent = np.frexp(grid.scale)
         steps = np.rint(np.ldexp(fraction, self.scale_bits))
-        return replace(grid, scale=np.ldexp(steps, exponent - self.scale_bits).astype(np.float32))
+        scale = np.ldexp(steps, exponent - self.scale_bits).astype(np.float32)
+        return replace(grid, scale=_halves(scale, layer) if self._has_integer_groups() else scale)
 
     def _find_grid(
         self, weights: np.ndarray, layer: str, importance: np.ndarray | None
@@ -209,12 +228,21 @@ class Quantize(Step):
                 state.graph.tensors[node.inputs[1]].codes = done[node.name]
 
     def _compensate(self, node: Node, weights: np.ndarray, moments: Moments) -> LinearCodes:
+        importance = moments.importance(weights.shape)
+        columns = importance.reshape(len(weights), -1)
+
+        def refit(part: np.ndarray, rows: slice, places: np.ndarray) -> LinearGrid:
+            grid = self.find_grid(part, node.name, columns[rows][:, places])
+            assert isinstance(grid, LinearGrid), "other grids have no groups"
+            return grid
+
         found = round_compensated(
             weights,
             moments.hessian,
-            self.find_grid(weights, node.name, moments.importance(weights.shape)),
+            self.find_grid(weights, node.name, importance),
             kept=weights != 0,
             damping=self.damping,
+            refit=refit if self.granularity == "group" else None,
             layer=node.name,
         )
         return _linear(found.codes, node)
@@ -222,8 +250,7 @@ class Quantize(Step):
     def _rounding(self, state: State) -> Rounding:
         """Rounds as each layer's settings say; weights that lie on a grid already stay as they are."""
         graph = state.graph
-        integers = self.activations != "f32"
-        known = {node.name: codes for node in graph.nodes for codes in [_codes(graph, node, integers)] if codes}
+        known = {node.name: codes for node in graph.nodes for codes in [_codes(graph, node)] if codes}
         products = (node for node in graph.nodes if node.op in PRODUCTS and weights_of(graph, node) is not None)
         chosen = ((node, self.for_node(node, graph)) for node in products)
         moments = moments_of(
@@ -232,7 +259,7 @@ class Quantize(Step):
 
         def round_weights(settings: Quantize, node: Node, weights: np.ndarray) -> LinearCodes:
             codes = known.get(node.name)
-            if codes is not None and np.array_equal(codes.dequantize(), weights):
+            if codes is not None and settings._computes_with(codes) and np.array_equal(codes.dequantize(), weights):
                 return codes
             if node.name not in moments or settings.rounding != "compensated":
                 return round_to_nearest(settings, node, weights)
@@ -241,13 +268,18 @@ class Quantize(Step):
         return round_weights
 
 
-def _codes(graph: Graph, node: Node, integers: bool) -> LinearCodes | None:
-    """Of weights that training or sequential rounding left on a grid, if integer arithmetic can use it."""
+def _codes(graph: Graph, node: Node) -> LinearCodes | None:
+    """Of weights that training or sequential rounding left on a grid."""
     tensor = graph.tensors.get(node.inputs[1]) if node.op in PRODUCTS else None
-    codes = None if tensor is None else tensor.codes
-    if codes is None or not integers:
-        return codes
-    return codes if not codes.group and codes.codes.dtype == np.int8 and not codes.zero_point.any() else None
+    return None if tensor is None else tensor.codes
+
+
+def _halves(scale: np.ndarray, layer: str) -> np.ndarray:
+    """The numbers next to scales that f16 has; none becomes 0."""
+    if scale.max(initial=0) > np.finfo(np.float16).max:
+        raise RecipeError(f"quantize: layer {layer!r} has weights too large for scales in f16; do without groups there")
+    result: np.ndarray = np.maximum(scale.astype(np.float16), np.finfo(np.float16).smallest_subnormal)
+    return result.astype(np.float32)
 
 
 def round_to_nearest(settings: Quantize, node: Node, weights: np.ndarray) -> LinearCodes:

@@ -9,22 +9,29 @@ chosen on the way "SparseGPT", 2023). With H = mean of x x^T, damped, and U the 
 
 Rows do not depend on each other, so for each the better of this and plain rounding is kept, measured on H itself:
 the result is never worse than rounding to nearest. Convolution groups have an H each and are swept side by side.
+
+Where weights share scales in groups of consecutive columns, a group is swept as a whole, and its scales are found when
+its first column is reached, for what the columns before have made of its weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from whit.compression.weights.checks import check_share, check_weights
 from whit.compression.weights.grid import Codes, Grid
+from whit.compression.weights.linear import LinearGrid
 from whit.compression.weights.masks import Pattern, block_starts
 from whit.errors import CalibrationError, RecipeError, ShapeError
 
 __all__ = ["Compensated", "Pruned", "prune_compensated", "reconstruct", "round_compensated"]
+
+#: The grid for some weights f32 [rows, columns] of a layer, which rows and columns they are.
+Refit = Callable[[np.ndarray, slice, np.ndarray], LinearGrid]
 
 #: Columns whose updates are gathered before they reach the rest.
 _BLOCK = 128
@@ -90,6 +97,33 @@ class Pruned:
         return _ratio(self.plain_noise, self.signal)
 
 
+class _FittedGrid:
+    """A linear grid by groups whose scales are found on the way."""
+
+    def __init__(self, grid: Grid, refit: Refit) -> None:
+        assert isinstance(grid, LinearGrid), "others have no groups"
+        self._given, self._refit = grid, refit
+        self.grid = replace(grid, scale=grid.scale.copy(), zero_point=grid.zero_point.copy())
+
+    def fit(self, weights: np.ndarray, columns: np.ndarray) -> None:
+        """To the weights [groups, rows, size] of a group, in these columns [groups, size]."""
+        rows = weights.shape[1]
+        for index, places in enumerate(columns):
+            here = slice(index * rows, (index + 1) * rows)
+            found = self._refit(weights[index].astype(np.float32), here, places)
+            self.grid.scale[here, places[0] // self.grid.group] = found.scale[:, 0]
+            self.grid.zero_point[here, places[0] // self.grid.group] = found.zero_point[:, 0]
+
+    def where(self, rows: np.ndarray) -> LinearGrid:
+        """As found for these rows, bool [O]; the others as given."""
+        mask, found, given = rows[:, None], self.grid, self._given
+        return replace(
+            found,
+            scale=np.where(mask, found.scale, given.scale),
+            zero_point=np.where(mask, found.zero_point, given.zero_point),
+        )
+
+
 def round_compensated(
     weights: np.ndarray,
     hessian: np.ndarray,
@@ -98,6 +132,7 @@ def round_compensated(
     kept: np.ndarray | None = None,
     damping: float = 0.01,
     act_order: bool = True,
+    refit: Refit | None = None,
     layer: str = "weights",
 ) -> Compensated:
     """Rounds weights to a grid.
@@ -108,7 +143,8 @@ def round_compensated(
         grid: linear of any granularity, logarithmic, or palettes.
         kept: bool, shaped as the weights: others become 0 (the grid must have it).
         damping: share of the mean of H's diagonal that is added to it.
-        act_order: columns with the largest inputs first.
+        act_order: columns with the largest inputs first; with `refit` groups with the largest, and those within them.
+        refit: of a linear grid by groups: finds the scales of a group anew for its weights as they are.
         layer: named in errors.
 
     Raises:
@@ -119,9 +155,11 @@ def round_compensated(
     stack, raw = _open(weights, hessian, layer)
     groups, rows, columns = stack.shape
     mask = np.ones(stack.shape, bool) if kept is None else _mask(kept, weights, layer).reshape(stack.shape)
+    fitted = None if refit is None else _FittedGrid(grid, refit)
+    size = 1 if fitted is None else fitted.grid.group
     order = np.broadcast_to(np.arange(columns), (groups, columns))
     if act_order:
-        order = np.argsort(-np.diagonal(raw, axis1=1, axis2=2), axis=1, kind="stable")
+        order = _largest_first(np.diagonal(raw, axis1=1, axis2=2), size)
     zeros = grid.nearest(np.zeros(groups * rows), np.zeros(groups * rows, np.intp))
     if not mask.all() and zeros.any():
         raise RecipeError(f"layer {layer!r}: pruned weights need a grid that holds 0; use palettes with keep_zero")
@@ -129,15 +167,22 @@ def round_compensated(
     masks = np.take_along_axis(mask, order[:, None, :], axis=2)
 
     def choose(column: int, work: np.ndarray) -> np.ndarray:
+        part = slice(column, column + size)
+        if fitted is not None and column % size == 0:
+            fitted.fit(np.where(masks[:, :, part], work[:, :, part], 0.0), order[:, part])
         places = np.repeat(order[:, column], rows)
-        nearest = grid.nearest(work[:, :, column].ravel(), places).reshape(groups, rows)
+        values = work[:, :, column].ravel()
+        nearest = (grid if fitted is None else fitted.grid).nearest(values, places).reshape(groups, rows)
         return np.where(masks[:, :, column], nearest, 0.0)
 
-    swept = _sweep(np.take_along_axis(stack, order[:, None, :], axis=2), upper, choose)
+    edges = [*range(0, columns, max(_BLOCK // size, 1) * size), columns]  # groups are not divided
+    swept = _sweep(np.take_along_axis(stack, order[:, None, :], axis=2), upper, choose, edges)
     compensated = np.empty_like(swept)
     np.put_along_axis(compensated, np.broadcast_to(order[:, None, :], swept.shape), swept, axis=2)
     plain = grid.encode(np.where(mask, stack, 0).reshape(weights.shape).astype(np.float32)).dequantize()
     best, noise, nearest_noise = _better(stack, compensated, plain.reshape(stack.shape).astype(np.float64), raw)
+    if fitted is not None:
+        grid = fitted.where(noise < nearest_noise)
     codes = grid.encode(best.reshape(weights.shape).astype(np.float32))
     return Compensated(codes, codes.dequantize(), noise, nearest_noise, _power(stack, raw))
 
@@ -279,6 +324,20 @@ def _singular(layer: str) -> CalibrationError:
     return CalibrationError(
         f"layer {layer!r}: the covariance of its inputs is not positive definite; use more damping or more data"
     )
+
+
+def _largest_first(diagonals: np.ndarray, size: int) -> np.ndarray:
+    """Columns in the order in which they are rounded, [groups, K]: `size` columns that follow each other stay together.
+
+    The last ones, which may be fewer, come last.
+    """
+    full = diagonals.shape[1] // size * size
+    parts = diagonals[:, :full].reshape(len(diagonals), -1, size)
+    outer = np.argsort(-parts.max(axis=2), axis=1, kind="stable")[:, :, None]
+    inner = np.take_along_axis(np.argsort(-parts, axis=2, kind="stable"), outer, axis=1)
+    rest = full + np.argsort(-diagonals[:, full:], axis=1, kind="stable")
+    result: np.ndarray = np.concatenate([(outer * size + inner).reshape(len(diagonals), -1), rest], axis=1)
+    return result
 
 
 def _permuted(matrices: np.ndarray, order: np.ndarray) -> np.ndarray:

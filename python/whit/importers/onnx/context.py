@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from whit.importers.onnx.blocks import Blocks, blocks_of
 from whit.ir import Attribute, Dim, Graph, Node, Quantization, Tensor
 
 __all__ = ["INT32_MAX", "INT32_MIN", "Context", "Operation", "Unknown", "Unsupported", "Weight"]
@@ -96,10 +97,14 @@ class Operation:
 
 @dataclass(frozen=True)
 class Weight:
-    """A constant operand: f32, or s8 / s32 with its quantisation (behind a DequantizeLinear)."""
+    """A constant operand: f32, or s8 / s32 with its quantisation (behind a DequantizeLinear).
+
+    `blocks`: where f32 data comes from, if it is that.
+    """
 
     data: np.ndarray
     quantization: Quantization | None = None
+    blocks: Blocks | None = None
 
     def real(self) -> np.ndarray:
         """As f32."""
@@ -116,7 +121,8 @@ class Weight:
         if quantization is not None and quantization.axis is not None:
             axis = list(perm).index(quantization.axis)
             quantization = Quantization(quantization.scale, quantization.zero_point, axis)
-        return Weight(self.data.transpose(perm), quantization)
+        blocks = None if self.blocks is None else self.blocks.transposed(perm)
+        return Weight(self.data.transpose(perm), quantization, blocks)
 
 
 class Context:
@@ -369,6 +375,9 @@ class Context:
             perm = producer.attributes.get("perm")
             return inner.transposed(perm.as_ints() if perm is not None else range(inner.data.ndim)[::-1])
         if producer.op_type == "DequantizeLinear":
+            blocks = blocks_of(producer)
+            if blocks is not None:
+                return Weight(blocks.real(), None, blocks)
             array = self.constant(producer.inputs[0])
             quantization = self.quantization_of(producer)
             if array is None or quantization is None:
@@ -423,6 +432,10 @@ class Context:
 
     def _add_weight(self, hint: str, weight: Weight, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> str:
         quantization = weight.quantization
+        grouped = None if weight.blocks is None else weight.blocks.arranged(arrange)
+        if grouped is not None:
+            name = self.graph.add_constant(self.fresh(f"{hint}/q"), *grouped)
+            return self.emit("dequantize_linear", [name], grouped[0].shape)
         if quantization is not None:
             reason = self._not_symmetric(weight, axis)
             if reason:

@@ -17,6 +17,7 @@ import onnxscript.optimizer
 from onnx_ir.passes import common
 
 from whit.errors import FormatError, InvalidArgumentError
+from whit.importers.onnx.blocks import blocks_of
 from whit.importers.onnx.load import Source
 from whit.importers.onnx.qoperator import expand_qoperators
 
@@ -176,7 +177,9 @@ def _should_fold(node: ir.Node) -> bool | None:
         return True
     if node.op_type == "DequantizeLinear":
         block = node.attributes.get("block_size")
-        return (block is not None and block.as_int() != 0) or node.inputs[0].dtype not in _KEPT_QUANTIZED
+        if block is not None and block.as_int() != 0:
+            return blocks_of(node) is None
+        return node.inputs[0].dtype not in _KEPT_QUANTIZED
     return None
 
 

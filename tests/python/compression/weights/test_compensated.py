@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from whit.compression.weights.clustering import find_palettes
 from whit.compression.weights.compensated import prune_compensated, reconstruct, round_compensated
 from whit.compression.weights.grid import Grid
-from whit.compression.weights.linear import find_linear_grid
+from whit.compression.weights.linear import LinearGrid, find_linear_grid
 from whit.compression.weights.logarithmic import find_logarithmic_grid
 from whit.compression.weights.signs import find_sign_grid
 from whit.errors import CalibrationError, InvalidArgumentError, RecipeError, ShapeError
+from whit.ir import LinearCodes
 
 
 def inputs(columns: int, seed: int = 0, groups: int = 1, count: int = 600) -> np.ndarray:
@@ -108,6 +110,58 @@ def test_order_by_activation_helps_where_inputs_differ() -> None:
     grid = find_linear_grid(w, bits=3)
     errors = [round_compensated(w, moments(x), grid, act_order=each).error for each in (True, False)]
     assert errors[0] < errors[1]
+
+
+def fitting(size: int, bits: int = 3) -> Callable[..., LinearGrid]:
+    return lambda part, rows, columns: find_linear_grid(part, bits=bits, granularity=size, method="mse")
+
+
+def test_scales_of_groups_are_those_of_what_earlier_columns_left() -> None:
+    """Written out: when a group begins, its scales are found for its weights with all errors so far made up for."""
+    w = weights(20, 150)
+    hessian = moments(inputs(150))[0]
+    damped = hessian + 0.01 * np.diagonal(hessian).mean() * np.eye(150)
+    upper = np.linalg.cholesky(np.linalg.inv(damped)).T
+    work, wanted = w.astype(np.float64), np.empty_like(w)
+    for column in range(150):
+        if column % 32 == 0:
+            group = find_linear_grid(work[:, column : column + 32].astype(np.float32), bits=3, method="mse")
+        wanted[:, column] = group.nearest(work[:, column], np.zeros(20, np.intp))
+        error = (work[:, column] - wanted[:, column]) / upper[column, column]
+        work[:, column:] -= error[:, None] * upper[column, column:]
+    grid = find_linear_grid(w, bits=3, granularity=32, method="mse")
+    found = round_compensated(w, hessian, grid, act_order=False, refit=fitting(32))
+    better = found.noise < found.nearest_noise
+    assert better.mean() > 0.9
+    np.testing.assert_array_equal(found.weights[better], wanted[better])
+    np.testing.assert_array_equal(found.weights[~better], grid.encode(w).dequantize()[~better])
+
+
+@pytest.mark.parametrize("groups", [1, 3, 12])
+@pytest.mark.parametrize(("size", "columns"), [(32, 192), (32, 150), (7, 45), (100, 150), (300, 150)])
+def test_scales_found_on_the_way_beat_those_of_the_weights(size: int, columns: int, groups: int) -> None:
+    w, x = weights(48, columns), inputs(columns, groups=groups, count=1000)
+    grid = find_linear_grid(w, bits=3, granularity=size, method="mse")
+    given = round_compensated(w, moments(x), grid)
+    found = round_compensated(w, moments(x), grid, refit=fitting(size))
+    assert (found.noise <= found.nearest_noise).all()
+    assert found.error < (1.05 if 2 * size > columns else 1) * given.error  # one or two have little before them
+    rows = (found.weights - w).reshape(groups, -1, columns).astype(np.float64)
+    measured = np.square(x @ rows.transpose(0, 2, 1)).mean(axis=1).ravel()
+    np.testing.assert_allclose(found.noise, measured, rtol=1e-6)
+    np.testing.assert_array_equal(found.codes.dequantize(), found.weights)
+    assert isinstance(found.codes, LinearCodes)
+    assert found.codes.scale.shape == (48, -(-columns // size))
+
+
+def test_pruned_weights_stay_zero_in_groups() -> None:
+    w = weights(8, 70)
+    kept = np.random.default_rng(3).random(w.shape) < 0.4
+    kept[:, 32:64] = False
+    grid = find_linear_grid(w * kept, bits=4, granularity=32)
+    found = round_compensated(w * kept, moments(inputs(70)), grid, kept=kept, refit=fitting(32, bits=4))
+    assert not found.weights[~kept].any()
+    assert found.error < found.nearest_error
 
 
 def test_more_columns_than_a_block() -> None:

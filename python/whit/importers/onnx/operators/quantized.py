@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from whit.importers.onnx.blocks import blocks_of
 from whit.importers.onnx.context import Context, Operation, Unsupported, Weight, offset_u8
 from whit.importers.onnx.registry import handles
 from whit.ir import Quantization
@@ -45,6 +46,9 @@ def _quantize_linear(context: Context, operation: Operation) -> str:
 
 @handles("DequantizeLinear")
 def _dequantize_linear(context: Context, operation: Operation) -> str:
+    blocks = blocks_of(operation.node)
+    if blocks is not None:
+        return context.add_constant("real", blocks.real())
     quantization = _parameters(context, operation)
     if context.dtype(operation.output) != "f32":
         raise Unsupported("its output is not float")
