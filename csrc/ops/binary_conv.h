@@ -60,13 +60,14 @@ class BinaryConv final : public ConvBody {
     return {};
   }
 
-  /// Classes of pixels with the same taps in the padding.
+  /// Classes of pixels with the same taps in the padding, the first one without any.
   Status fill_border(const Node& node) {
     const s32* offset = reinterpret_cast<const s32*>(offsets_.data());
     const std::size_t taps = static_cast<std::size_t>(g_.taps()), n = static_cast<std::size_t>(g_.out_channels);
     constexpr std::size_t kMostClasses = 4096;  // networks have up to (kernel size + 1)^2
-    std::map<std::vector<bool>, u16> known;
     std::vector<bool> outside(taps);
+    std::map<std::vector<bool>, u16> known{{outside, 0}};
+    sums_.assign(n, 0);
     for (isize pixel = 0; pixel < g_.out_pixels(); ++pixel, offset += taps) {
       for (std::size_t t = 0; t < taps; ++t) outside[t] = offset[t] < 0;
       if (known.size() == kMostClasses)
@@ -76,7 +77,7 @@ class BinaryConv final : public ConvBody {
       if (!is_new) continue;
       for (std::size_t o = 0; o < n; ++o) sums_.push_back(-padded_sum(o, outside));
     }
-    if (known.size() == 1 && std::all_of(sums_.begin(), sums_.end(), [](s32 sum) { return sum == 0; })) sums_.clear();
+    if (known.size() == 1) sums_.clear();
     return {};
   }
 

@@ -154,16 +154,17 @@ class Fixture {
     if (c_.padding == Padding::zero) fill_border();
   }
 
-  /// A class for every row, the first one without padding.
+  /// A class for every row with padding, the first one for those without.
   void fill_border() {
     border_.assign(static_cast<std::size_t>((c_.m + 1) * c_.n), 0);
     for (isize m = 0; m < c_.m; ++m) {
-      classes_[m] = static_cast<u16>(m + 1);
+      const auto padded = [&](isize t) { return c_.indirect && offsets_[m * c_.taps + t] < 0; };
+      for (isize t = 0; t < c_.taps; ++t)
+        if (padded(t)) classes_[m] = static_cast<u16>(m + 1);
       for (isize n = 0; n < c_.n; ++n) {
         s32 sum = 0;
         for (isize t = 0; t < c_.taps; ++t) {
-          for (isize k = 0; k < c_.k && c_.indirect && offsets_[m * c_.taps + t] < 0; ++k)
-            sum += value(rhs_.data() + (n * c_.taps + t) * tap_bytes_, k);
+          for (isize k = 0; k < c_.k && padded(t); ++k) sum += value(rhs_.data() + (n * c_.taps + t) * tap_bytes_, k);
         }
         border_[static_cast<std::size_t>((m + 1) * c_.n + n)] = -sum;
       }
@@ -260,6 +261,7 @@ TEST_CASE("every kernel: every tail of rows, columns and k") {
     for (isize m = 1; m <= 3 * kernel.mr + 1; ++m) {
       check(kernel, any_case(m, kernel.nr + 3, 1, 2 * group, ++seed));
       check(kernel, any_case(m, kernel.nr + 3, 3, group + 1, ++seed));
+      check(kernel, any_case(m, kernel.nr + 3, 3, group, ++seed));
     }
     for (isize n = 1; n <= 2 * kernel.nr + 1; ++n) {
       check(kernel, any_case(kernel.mr + 1, n, 1, group + 3, ++seed));
@@ -284,6 +286,18 @@ TEST_CASE("every kernel: sizes around powers of two") {
     check(kernel, any_case(500, 20, 9, 256, 2005));  // several blocks of rows
     for (const isize k : {8, 16, 24, 32, 48, 64, 128, 192, 256, 512})
       check(kernel, any_case(70, 40, 9, k, 2100 + static_cast<u64>(k)));
+  });
+}
+
+TEST_CASE("every kernel: rows that share an epilogue, and a few more") {
+  test::for_each_kernel(kernels(), [](const Kernel& kernel) {
+    u64 seed = 2500;
+    for (const isize rows : {8 * kernel.mr - 1, 8 * kernel.mr, 8 * kernel.mr + 1, 17 * kernel.mr + 2}) {
+      for (const isize n : {8, 24, 40, kernel.nr + 8}) {
+        check(kernel, any_case(rows, n, 2, 8 * kernel.row_group, ++seed));
+        check(kernel, any_case(rows, n, 2, 40, ++seed));
+      }
+    }
   });
 }
 

@@ -77,17 +77,18 @@ WHIT_INLINE void store_scaled(const Constants& constants, const Vector::Int (&ac
   }
 }
 
-/// kPlain: whole vectors, and no border. That is nearly everything, and straight code.
-template <EpilogueB1::Output kOutput, int kStride, bool kPlain>
+/// kWhole: kFinished columns; kBorder: there may be a border. Whole columns without one are nearly everything, and
+/// straight code.
+template <EpilogueB1::Output kOutput, int kStride, bool kWhole, bool kBorder>
 void finish_rows(const Args& args, const s32* counts, isize rows, isize m, isize n, isize some) {
   using Output = EpilogueB1::Output;
   using Int = Vector::Int;
   constexpr int kLanes = Vector::kLanes;
   constexpr bool kScales = kOutput == Output::f32 || kOutput == Output::s8;
   constexpr isize kBytes = kOutput == Output::s32 || kOutput == Output::f32 ? 4 : 1;
-  const isize columns = kPlain ? kFinished : some;
+  const isize columns = kWhole ? kFinished : some;
   const Constants constants(args);
-  const Border border = kPlain ? Border{} : args.border;
+  const Border border = args.border;
   const isize all_columns = args.n, stride = args.out_stride * kBytes;
   u8* out = static_cast<u8*>(args.out) + m * stride + (kOutput == Output::b1 ? n / 8 : n * kBytes);
 
@@ -109,7 +110,7 @@ void finish_rows(const Args& args, const s32* counts, isize rows, isize m, isize
       const Int count = Vector::load(counts + i * kLanes);
       acc[i] = Vector::sub(constants.depth, Vector::add(count, count));
     }
-    if (border.sums) {
+    if (kBorder && border.sums && border.classes[m] != 0) {
       const s32* sums = padded(border.sums + border.classes[m] * all_columns + n, columns, border_copy);
       WHIT_UNROLL for (int i = 0; i < 4; ++i) acc[i] = Vector::add(acc[i], Vector::load(sums + i * kLanes));
     }
@@ -128,9 +129,10 @@ void finish_rows(const Args& args, const s32* counts, isize rows, isize m, isize
 
 template <EpilogueB1::Output kOutput, int kStride>
 void finish_rows(const Args& args, const s32* counts, isize rows, isize m, isize n, isize columns) {
-  const bool plain = columns == kFinished && !args.border.sums;
-  (plain ? finish_rows<kOutput, kStride, true> : finish_rows<kOutput, kStride, false>)(args, counts, rows, m, n,
-                                                                                       columns);
+  const auto function = columns < kFinished ? finish_rows<kOutput, kStride, false, true>
+                        : args.border.sums  ? finish_rows<kOutput, kStride, true, true>
+                                            : finish_rows<kOutput, kStride, true, false>;
+  function(args, counts, rows, m, n, columns);
 }
 
 /// The epilogue of `columns` columns from n on, of rows from m on, from popcounts: kStride of each row, where there are
@@ -166,6 +168,22 @@ WHIT_INLINE void for_each_tile(isize count, Body body) {
     tile.template operator()<kMost>(tile, first, some);
     first += some;
   }
+}
+
+/// Rows [m, m + rows) in such tiles: count.template operator()<R>(first, counts) stores kStride popcounts of each, from
+/// row m + first on. The epilogue takes several tiles together, and so begins less often.
+template <int kMost, int kStride, class Count>
+WHIT_INLINE void count_and_finish(const Args& args, isize m, isize rows, isize n, isize columns, Count count) {
+  constexpr isize kTogether = 8 * kMost;
+  alignas(64) s32 counts[kTogether * kStride];
+  isize counted = 0;
+  for_each_tile<kMost>(rows, [&]<int R>(isize first) __attribute__((always_inline)) {
+    count.template operator()<R>(first, counts + counted * kStride);
+    counted += R;
+    if (counted + kMost <= kTogether && first + R < rows) return;
+    finish<kStride>(args, counts, counted, m + first + R - counted, n, columns);
+    counted = 0;
+  });
 }
 
 }  // namespace

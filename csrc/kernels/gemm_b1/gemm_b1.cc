@@ -12,8 +12,8 @@ namespace whit::gemm_b1 {
 namespace {
 
 constexpr Kernel kKernels[] = {
-#define GEMM_B1_KERNEL(isa, function, mr, nr, row_group, layout, columns, word, least_rows) \
-  {Isa::isa, #function, function, mr, nr, row_group, Layout::layout, columns, word, least_rows},
+#define GEMM_B1_KERNEL(isa, function, mr, nr, row_group, layout, columns, word, indirect, least_rows) \
+  {Isa::isa, #function, function, mr, nr, row_group, Layout::layout, columns, word, indirect, least_rows},
 #include "kernels/gemm_b1/kernels.inc"
 #undef GEMM_B1_KERNEL
 };
@@ -155,19 +155,21 @@ void run(const Kernel& kernel, const Args& args, isize m_begin, isize m_end, isi
   if (m_begin >= m_end || n_begin >= n_end) return;
   const isize bytes = row_bytes(kernel.row_group, args.taps, args.k);
   const bool in_place = !args.lhs.offsets && args.k == 8 * bytes;
+  const bool indirect = kernel.indirect && args.lhs.offsets && args.k % (8 * kernel.row_group) == 0;
   const isize tiles = ceil_div(m_end - m_begin, kernel.mr);
   const isize blocks = ceil_div(m_end - m_begin, block_rows(kernel.mr, bytes));
   for (isize i = 0; i < blocks; ++i) {
     const isize begin = m_begin + static_cast<isize>(s64{tiles} * i / blocks) * kernel.mr;
     const isize end = std::min(m_begin + static_cast<isize>(s64{tiles} * (i + 1) / blocks) * kernel.mr, m_end);
+    Rows rows{};
     if (in_place) {
-      const Rows rows{args.lhs.base + begin * args.lhs.row_stride, args.lhs.row_stride};
-      kernel.function(args, rows, bytes, begin, end - begin, n_begin, n_end);
-    } else {
+      rows = {args.lhs.base + begin * args.lhs.row_stride, args.lhs.row_stride};
+    } else if (!indirect) {
       u8* copies = reinterpret_cast<u8*>(args.scratch);
       copy_rows(args, begin, end, bytes, copies);
-      kernel.function(args, {copies, bytes}, bytes, begin, end - begin, n_begin, n_end);
+      rows = {copies, bytes};
     }
+    kernel.function(args, rows, bytes, begin, end - begin, n_begin, n_end);
   }
 }
 

@@ -59,10 +59,9 @@ struct Lhs {
 
 /// Padding of zeros, which bits cannot hold. Let `pad` be all +1; then what a tap in the padding adds too much is the
 /// sum of its weights. Rows with the same taps in the padding are a class:
-///     acc[m][n] += sums[classes[m]][n],        sums[c][n] = -(sum over the taps t of class c in the padding, and over
-///     k,
-///                                              of rhs[n][t][k])
-/// All zeros for the class of rows without any.
+///     acc[m][n] += sums[classes[m]][n]
+///     sums[c][n] = -(sum over the taps t of class c in the padding, and over k, of rhs[n][t][k])
+/// Class 0 is that of rows without any, whose sums are zeros. Kernels need not look at these.
 struct Border {
   const s32* sums = nullptr;     ///< [number of classes][n]; null: nothing is added
   const u16* classes = nullptr;  ///< [m]

@@ -13,7 +13,8 @@
 
 namespace whit::gemm_b1 {
 
-/// Rows that follow each other, `stride` bytes from one to the next.
+/// Rows that follow each other, `stride` bytes from one to the next. Null, only for kernels that are `indirect`: their
+/// taps are where Args::lhs.offsets says, and multiples of row_group bytes.
 struct Rows {
   const u8* bits;
   isize stride;
@@ -31,6 +32,7 @@ struct Kernel {
   int mr, nr, row_group;
   Layout layout;
   int columns, word;  // of words
+  bool indirect;      // reads taps where they are
   int least_rows;     // that it is chosen for
 };
 
@@ -59,7 +61,7 @@ constexpr isize block_rows(isize mr, isize row_bytes) {
   return (tiles < 1 ? 1 : tiles < kMostTiles ? tiles : kMostTiles) * mr;
 }
 
-#define GEMM_B1_KERNEL(isa, function, mr, nr, row_group, layout, columns, word, least_rows) Function function;
+#define GEMM_B1_KERNEL(isa, function, mr, nr, row_group, layout, columns, word, indirect, least_rows) Function function;
 #include "kernels/gemm_b1/kernels.inc"
 #undef GEMM_B1_KERNEL
 

@@ -48,14 +48,13 @@ WHIT_INLINE void multiply(const Args& args, const Rows& rows, isize row_bytes, i
                           isize n_end) {
   const isize stride = panel_bytes(Layout::words, kNr, row_bytes);
   const u8* panel = reinterpret_cast<const u8*>(args.packed) + n / kNr * stride;
-  alignas(16) s32 counts[kRows * kNr] = {};
   for (; n < n_end; n += kNr, panel += stride) {
     const isize columns = n_end - n < kNr ? n_end - n : kNr;
-    for_each_tile<kRows>(count, [&]<int R>(isize first) __attribute__((always_inline)) {
+    const auto count_rows = [&]<int R>(isize first, s32* counts) __attribute__((always_inline)) {
       for (isize c = 0; c < columns; c += kColumns)
         count_columns<R>(rows.bits + first * rows.stride, rows.stride, row_bytes, panel + c * row_bytes, counts + c);
-      finish<kNr>(args, counts, R, m + first, n, columns);
-    });
+    };
+    count_and_finish<kRows, kNr>(args, m, count, n, columns, count_rows);
   }
 }
 
