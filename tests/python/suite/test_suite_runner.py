@@ -40,7 +40,8 @@ def test_results_hold_together():
         assert each.first_ms > 0
         assert each.count >= 3
         assert each.gops == pytest.approx(2 * 256 / each.median_ms / 1e6)
-        assert each.gb_s == pytest.approx(each.gops * _bytes_per_operation(each.dtype), rel=0.5)
+        # Weights count as packed, in panels that so small a layer does not fill.
+        assert 1 <= each.gb_s / (each.gops * _bytes_per_operation(each.dtype)) < 4
         (kernel,) = each.kernels
         assert kernel.startswith("gemm_")
         assert each.valid == (each.problems == [])
