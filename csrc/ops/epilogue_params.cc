@@ -127,15 +127,15 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
   return require_dtype(node, "output", output, DType::f32);
 }
 
-Status check_weights_s8(const Node& node, const TensorInfo& w) {
+Status check_weights_s8(const Node& node, const TensorInfo& w, int axis) {
   WHIT_RETURN_IF_ERROR(require_dtype(node, "weights", w, DType::s8));
   if (!w.is_constant()) return node_error(node, Code::unsupported, "weights '%s' must be a constant", tensor_name(w));
   if (std::memchr(w.constant<s8>(), 0x80, static_cast<std::size_t>(w.shape.elements())) != nullptr)
     return node_error(node, Code::unsupported, "weights '%s' contain -128; s8 weights go from -127 to 127",
                       tensor_name(w));
-  if (!has_scales_along(w, 0))
-    return node_error(node, Code::unsupported, "weights '%s' need one scale, or one per output channel (axis 0)",
-                      tensor_name(w));
+  if (!has_scales_along(w, axis))
+    return node_error(node, Code::unsupported, "weights '%s' need one scale, or one per output channel (axis %d)",
+                      tensor_name(w), axis);
   const std::vector<s32>& zero_points = w.quantization().zero_point;
   if (std::any_of(zero_points.begin(), zero_points.end(), [](s32 z) { return z != 0; }))
     return node_error(node, Code::unsupported, "weights '%s' have a zero point other than 0", tensor_name(w));

@@ -44,9 +44,9 @@ Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const
 Status fill_epilogue(const Node& node, std::span<const TensorInfo> inputs, const TensorInfo& output,
                      EpilogueParamsF32* params);
 
-/// w must be a constant s8 tensor, symmetric per tensor or along axis 0, without the value -128 (two of its products
+/// w must be a constant s8 tensor, symmetric per tensor or along `axis`, without the value -128 (two of its products
 /// with -128 leave s16).
-Status check_weights_s8(const Node& node, const TensorInfo& w);
+Status check_weights_s8(const Node& node, const TensorInfo& w, int axis = 0);
 
 /// w must be a constant: f32, or s8 quantised per tensor, along `axis` or by groups.
 Status check_weights_f32(const Node& node, const TensorInfo& w, int axis);

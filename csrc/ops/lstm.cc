@@ -3,42 +3,15 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
+#include <memory>
 
 #include "base/checked.h"
-#include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/lstm/lstm.h"
-#include "ops/epilogue_params.h"
+#include "ops/lstm_gates.h"
 #include "ops/movement.h"
 
 namespace whit::ops {
 namespace {
-
-constexpr f32 kInfinity = std::numeric_limits<f32>::infinity();
-
-/// One set of weights [4 * hidden, k] per direction, packed.
-struct PackedGates {
-  const gemm_f32::Kernel* kernel = nullptr;
-  const std::byte* packed[2] = {};
-  isize n = 0, k = 0;
-
-  void run(int direction, const f32* lhs, const f32* residual, f32* out, isize m_begin, isize m_end, isize n_begin,
-           isize n_end) const {
-    const EpilogueF32 epilogue{Activation::clamp, residual, n, -kInfinity, kInfinity};
-    gemm_f32::run(*kernel, {{lhs, k, nullptr, nullptr}, packed[direction], n, 1, k, epilogue, out, n}, m_begin, m_end,
-                  n_begin, n_end);
-  }
-  /// Rows [0, m), split over the threads.
-  void run(int direction, const f32* lhs, const f32* residual, f32* out, isize m, ThreadPool& pool) const {
-    const isize rows = gemm_f32::tile_rows(*kernel), columns = gemm_f32::panel_columns(*kernel);
-    if (ceil_div(m, rows) >= pool.threads())
-      pool.parallel_for(m, mac_grain(rows, n * k),
-                        [&](isize begin, isize end, int) { run(direction, lhs, residual, out, begin, end, 0, n); });
-    else
-      pool.parallel_for(n, mac_grain(columns, m * k),
-                        [&](isize begin, isize end, int) { run(direction, lhs, residual, out, 0, m, begin, end); });
-  }
-};
 
 class Lstm final : public Operator {
  public:
@@ -96,26 +69,28 @@ class Lstm final : public Operator {
       if (output.present() && output.dtype() != DType::f32)
         return node_error(context.node, Code::unsupported, "output '%s' is %s; lstm runs in f32", tensor_name(output),
                           dtype_name(output.dtype()));
-    WHIT_RETURN_IF_ERROR(pack(context, 1, steps_ * batch_, &input_gates_));
-    WHIT_RETURN_IF_ERROR(pack(context, 2, batch_, &state_gates_));
-    kernel_ = gemm_f32::name(*state_gates_.kernel);
+    WHIT_RETURN_IF_ERROR(prepare_gates(context));
+    kernel_ = state_gates_->kernel_name();
 
     const s64 states = s64{batch_} * hidden_;
-    scratch_bytes_ =
-        allocation_bytes(states * (4 * steps_ + 4 + 2) * s64{sizeof(f32)} + s64{4 * kAlignment}, directions_);
+    const isize gates_bytes = std::max(input_gates_->scratch_bytes(), state_gates_->scratch_bytes());
+    scratch_bytes_ = allocation_bytes(
+        states * (4 * steps_ + 4 + 2) * s64{sizeof(f32)} + s64{4 * kAlignment} + gates_bytes, directions_);
     const auto floats = [](s64 count) {
       return round_up(static_cast<isize>(count) * static_cast<isize>(sizeof(f32)), kAlignment);
     };
     sums_bytes_ = floats(states * 4 * steps_);
     gates_bytes_ = floats(states * 4);
     state_bytes_ = floats(states);
+    product_bytes_ = gates_bytes;
     return {};
   }
 
   void run(const RunContext& context) const override {
     const f32* x = reinterpret_cast<const f32*>(context.inputs[0]);
     for (int d = 0; d < directions_; ++d)
-      input_gates_.run(d, x, nullptr, buffers(context, d).sums, steps_ * batch_, context.pool);
+      input_gates_->run(d, x, nullptr, buffers(context, d).sums, steps_ * batch_, &context.pool,
+                        buffers(context, d).product);
 
     constexpr isize kWorthThreads = 1 << 19;  // multiplications of one step
     if (4 * hidden_ * hidden_ >= kWorthThreads / batch_) {
@@ -130,51 +105,39 @@ class Lstm final : public Operator {
  private:
   struct Buffers {
     f32 *sums, *gates, *h, *c;  // [t * b][4h], [b][4h], [b][h], [b][h]
+    std::byte* product;         // scratch of Gates
   };
   Buffers buffers(const RunContext& context, int direction) const {
-    std::byte* p = context.scratch + (sums_bytes_ + gates_bytes_ + 2 * state_bytes_) * direction;
+    std::byte* p = context.scratch + (sums_bytes_ + gates_bytes_ + 2 * state_bytes_ + product_bytes_) * direction;
     const auto take = [&](isize bytes) {
       f32* taken = reinterpret_cast<f32*>(p);
       p += bytes;
       return taken;
     };
     f32 *sums = take(sums_bytes_), *gates = take(gates_bytes_), *h = take(state_bytes_), *c = take(state_bytes_);
-    return {sums, gates, h, c};
+    return {sums, gates, h, c, p};
   }
 
-  /// Packs input `index` ([d, 4h, k]); both biases go with w.
-  Status pack(const PrepareContext& context, std::size_t index, isize m, PackedGates* gates) {
-    const TensorInfo& weights = context.inputs[index];
-    const isize n = 4 * hidden_, k = weights.shape[2];
-    gates->kernel = &gemm_f32::select({m, n, 1, k}, context.isa);
-    gates->n = n, gates->k = k;
-    const std::size_t packed_bytes = gemm_f32::packed_bytes(*gates->kernel, n, 1, k);
-    const isize bytes = static_cast<isize>(packed_bytes / kAlignment * kAlignment + kAlignment);
-    const std::string key = std::string(gemm_f32::name(*gates->kernel)) + (index == 1 ? "/w" : "/r");
-    const TensorInfo* biases = index == 1 ? optional_input(context.inputs, 3) : nullptr;
-    const std::byte* packed = nullptr;
-    WHIT_RETURN_IF_ERROR(pack_weights(
-        context, key, allocation_bytes(u64{packed_bytes} + kAlignment, directions_),
-        [&](std::byte* out) {
-          AlignedBuffer expanded;
-          const f32* values = weights_as_f32(weights, &expanded);
-          const AlignedBuffer sums(static_cast<std::size_t>(n) * sizeof(f32));
-          if (!values || !sums.data()) return false;
-          for (isize d = 0; d < directions_; ++d) {
-            const f32* bias = nullptr;
-            if (biases) {
-              const f32* both = biases->constant<f32>() + d * 2 * n;
-              f32* const sum = reinterpret_cast<f32*>(sums.data());
-              for (isize i = 0; i < n; ++i) sum[i] = both[i] + both[n + i];
-              bias = sum;
-            }
-            gemm_f32::pack(*gates->kernel, {values + d * n * k, bias, n, 1, k}, out + d * bytes, 0, n);
-          }
-          return true;
-        },
-        &packed));
-    for (int d = 0; d < directions_; ++d) gates->packed[d] = packed + d * bytes;
-    return {};
+  /// Both biases go with w.
+  Status prepare_gates(const PrepareContext& context) {
+    const s64 dynamic = context.node.attributes.integer("dynamic");
+    if (dynamic != 0 && dynamic != 1)
+      return node_error(context.node, Code::unsupported, "dynamic is %lld; 0 and 1 are known",
+                        static_cast<long long>(dynamic));
+    for (auto* gates : {&input_gates_, &state_gates_}) {
+      if (dynamic)
+        *gates = std::make_unique<GatesS8>();
+      else
+        *gates = std::make_unique<GatesF32>();
+    }
+    std::vector<f32> bias;
+    if (const TensorInfo* biases = optional_input(context.inputs, 3)) {
+      const f32* both = biases->constant<f32>();
+      for (isize d = 0; d < directions_; ++d, both += 8 * hidden_)
+        for (isize i = 0; i < 4 * hidden_; ++i) bias.push_back(both[i] + both[4 * hidden_ + i]);
+    }
+    WHIT_RETURN_IF_ERROR(input_gates_->prepare(context, context.inputs[1], "w", steps_ * batch_, bias));
+    return state_gates_->prepare(context, context.inputs[2], "r", batch_, {});
   }
 
   void recur(const RunContext& context, int direction, bool threaded) const {
@@ -195,10 +158,7 @@ class Lstm final : public Operator {
     for (isize step = 0; step < steps_; ++step) {
       const isize t = reversed ? steps_ - 1 - step : step;
       const f32* sums = at.sums + t * batch_ * 4 * hidden_;
-      if (threaded)
-        state_gates_.run(direction, at.h, sums, at.gates, batch_, context.pool);
-      else
-        state_gates_.run(direction, at.h, sums, at.gates, 0, batch_, 0, 4 * hidden_);
+      state_gates_->run(direction, at.h, sums, at.gates, batch_, threaded ? &context.pool : nullptr, at.product);
       lstm::cell(at.gates, batch_, hidden_, at.c, at.h);
       if (y) std::memcpy(y + (t * directions_ + direction) * state, at.h, bytes);
     }
@@ -213,8 +173,8 @@ class Lstm final : public Operator {
   int directions_ = 1;
   bool first_reversed_ = false;
   isize steps_ = 0, batch_ = 0, width_ = 0, hidden_ = 0;
-  PackedGates input_gates_, state_gates_;
-  isize sums_bytes_ = 0, gates_bytes_ = 0, state_bytes_ = 0;
+  std::unique_ptr<Gates> input_gates_, state_gates_;
+  isize sums_bytes_ = 0, gates_bytes_ = 0, state_bytes_ = 0, product_bytes_ = 0;
 };
 
 }  // namespace

@@ -299,7 +299,14 @@ def gemm(call: Call) -> np.ndarray:
 
 def dynamic_gemm(call: Call) -> np.ndarray:
     """Each row of x on a grid of its own, in the operations of csrc/kernels/convert/convert.h."""
-    x, w, own = call.values[0], call.values[1], call.quantization(1)
+    t = dynamic_product(call.values[0], call.values[1], call.quantization(1))
+    t = t if call.value(2) is None else t + call.value(2)
+    t = t if call.value(3) is None else t + call.value(3)
+    t = hard_swish(t, F32(1 / 6)) if call.attribute("activation", "") == "hard_swish" else t
+    return np.asarray(clamp(t, *map(F32, call.clamp)))
+
+
+def dynamic_product(x: np.ndarray, w: np.ndarray, own: Quantization) -> np.ndarray:
     assert not own.zero_point.any(), "weights must be symmetric"
     known = np.where(np.isnan(x), F32(0), x)
     low, high = known.min(-1, keepdims=True, initial=F32(0)), known.max(-1, keepdims=True, initial=F32(0))
@@ -316,10 +323,7 @@ def dynamic_gemm(call: Call) -> np.ndarray:
         t = t * scale
     else:
         t = (rows @ w.T.astype(S64)).astype(F32) * scale * own.scale
-    t = t if call.value(2) is None else t + call.value(2)
-    t = t if call.value(3) is None else t + call.value(3)
-    t = hard_swish(t, F32(1 / 6)) if call.attribute("activation", "") == "hard_swish" else t
-    return np.asarray(clamp(t, *map(F32, call.clamp)))
+    return t
 
 
 def mat_mul(call: Call) -> np.ndarray:
@@ -609,6 +613,7 @@ def move(function: Callable[[Call, np.ndarray], np.ndarray]) -> Callable[[Call],
 
 
 def lstm(call: Call) -> list[np.ndarray]:
+    dynamic = call.attribute("dynamic", 0)
     x, w, r = (
         (dequantize(value, call.quantization(index)) if value.dtype == np.int8 else value).astype(F64)
         for index, value in enumerate(call.values[:3])
@@ -623,7 +628,12 @@ def lstm(call: Call) -> list[np.ndarray]:
         both = np.zeros(4 * hidden) if bias is None else bias[d, : 4 * hidden] + bias[d, 4 * hidden :].astype(F64)
         backwards = call.attribute("direction") == "reverse" or d == 1
         for t in reversed(range(x.shape[0])) if backwards else range(x.shape[0]):
-            i, o, f, g = np.split(x[t] @ w[d].T + h @ r[d].T + both, 4, axis=-1)
+            if dynamic:
+                sums = dynamic_product(x[t].astype(F32), call.values[1][d], call.quantization(1)) + both.astype(F32)
+                sums = dynamic_product(h.astype(F32), call.values[2][d], call.quantization(2)) + sums
+            else:
+                sums = x[t] @ w[d].T + h @ r[d].T + both
+            i, o, f, g = np.split(sums.astype(F64), 4, axis=-1)
             c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
             h = sigmoid(o) * np.tanh(c)
             y[t, d] = h

@@ -90,4 +90,4 @@ def _dtype(settings: Quantize | None, node: Node) -> str:
     """Of what the layer will read."""
     if settings is None or settings.activations == "f32":
         return "f32"
-    return "f32" if settings.activations == "dynamic" and node.op != "gemm" else "s8"
+    return "f32" if settings.activations == "dynamic" and node.op not in ("gemm", "lstm") else "s8"

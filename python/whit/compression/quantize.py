@@ -92,16 +92,22 @@ def quantize_weights(graph: Graph, step: Quantize, rounding: Rounding) -> dict[s
 
 
 def round_rows_at_run_time(graph: Graph) -> None:
-    """Makes integer products of the fully connected layers with s8 weights, in place; what they read stays f32."""
+    """Makes integer products of fully connected and recurrent layers with s8 weights, in place; what they read stays
+    f32.
+    """
     for node in graph.nodes:
-        if node.op != "gemm" or graph.tensors[node.inputs[0]].dtype != "f32":
+        if node.op not in ("gemm", "lstm") or graph.tensors[node.inputs[0]].dtype != "f32":
             continue
-        weights = graph.tensors[node.inputs[1]]
-        if weights.dtype != "s8" or weights.quantization is None or weights.data is None:
-            continue
-        fits = not weights.quantization.group or (weights.data.min() >= -8 and weights.data.max() <= 7)
-        if fits and not weights.quantization.zero_point.any():
+        if all(_fits_rounded_rows(node, graph.tensors[node.inputs[index]]) for index in WEIGHT_INPUTS[node.op]):
             node.attributes["dynamic"] = 1
+
+
+def _fits_rounded_rows(node: Node, weights: Tensor) -> bool:
+    if weights.dtype != "s8" or weights.quantization is None or weights.data is None:
+        return False
+    if weights.quantization.group:
+        return node.op == "gemm" and bool(weights.data.min() >= -8 and weights.data.max() <= 7)
+    return not weights.quantization.zero_point.any()
 
 
 def _add_weights(graph: Graph, name: str, codes: LinearCodes, axis: int, by_groups: bool) -> str:

@@ -55,7 +55,12 @@ __all__ = [
 MAGIC = b"\x89WHIT\r\n\x1a"
 VERSION = (1, 0)
 #: What is younger than that: (operator, attribute) -> minor version. As defaults these are not written.
-MINOR_VERSIONS = {("conv", "pad_values"): 1, ("quantize_linear", "perm"): 1, ("gemm", "dynamic"): 2}
+MINOR_VERSIONS = {
+    ("conv", "pad_values"): 1,
+    ("quantize_linear", "perm"): 1,
+    ("gemm", "dynamic"): 2,
+    ("lstm", "dynamic"): 5,
+}
 #: The same of quantisation by groups, and of operators.
 GROUPS_VERSION = 5
 OPERATOR_VERSIONS = {"binarize": 4}

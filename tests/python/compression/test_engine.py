@@ -222,3 +222,10 @@ def test_operators_whose_first_output_is_absent() -> None:
     assert lstm.ms_after
     found = compare(model, report.file, data, progress_callback=lambda *_: None)
     assert "lstm" in [layer.name for layer in found.layers]
+
+    dynamic = PRESETS["int8-weights"].with_settings(["quantize.activations=dynamic", "quantize.min_weight_elements=0"])
+    report = whit.compress(model, None, dynamic, data, progress=lambda *_: None)
+    (lstm,) = [layer for layer in report.layers if layer.op == "lstm"]
+    assert lstm.dtype == "s8 (dynamic)"
+    assert lstm.snr_db is not None
+    assert lstm.snr_db > 30

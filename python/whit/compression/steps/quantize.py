@@ -36,9 +36,10 @@ class Quantize(Step):
 
     Attributes:
         activations: dtype between layers: "s8" computes in integers, "f32" leaves arithmetic as it was; "dynamic" is
-            f32 too, but fully connected layers round each row they read to s8, on a grid that spans the row while the
-            model runs: integer arithmetic without calibration data (Jacob et al., "Quantization and Training of Neural
-            Networks for Efficient Integer-Arithmetic-Only Inference", 2018, with ranges that are not learned).
+            f32 too, but fully connected and recurrent layers round each row they read to s8, on a grid that spans the
+            row while the model runs: integer arithmetic without calibration data (Jacob et al., "Quantization and
+            Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018, with ranges that are
+            not learned).
         bits: of a weight, 2 to 8, on the logarithmic grid 2 to 4; unused for binary and ternary weights.
         grid: "linear": equal steps; "logarithmic": signed powers of two; "ternary": -scale, 0, scale; "binary": -scale,
             scale (`weights/signs.py`).
