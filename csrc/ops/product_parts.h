@@ -18,10 +18,10 @@ struct ProductParts {
 /// larger by as much.
 template <class Part>
 void run_in_parts(const ProductParts& product, ThreadPool& pool, const Part& part) {
-  const auto [m, n, macs, panel, prefers_columns] = product;
-  const isize rows = mac_grain(1, n * macs), columns = mac_grain(panel, m * macs);
-  const s64 by_rows = s64{prefers_columns ? 16 : 15} * n * pool.largest_share(m, rows);
-  const s64 by_columns = s64{prefers_columns ? 15 : 16} * m * pool.largest_share(n, columns);
+  const isize m = product.m, n = product.n;
+  const isize rows = mac_grain(1, n * product.macs), columns = mac_grain(product.panel, m * product.macs);
+  const s64 by_rows = s64{product.prefers_columns ? 16 : 15} * n * pool.largest_share(m, rows);
+  const s64 by_columns = s64{product.prefers_columns ? 15 : 16} * m * pool.largest_share(n, columns);
   if (by_columns >= by_rows) {
     pool.parallel_for(m, rows, [&](isize begin, isize end, int thread) { part(begin, end, isize{0}, n, thread); });
   } else {
