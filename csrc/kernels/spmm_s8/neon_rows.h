@@ -93,8 +93,10 @@ struct Quads {
       }
     }
     WHIT_UNROLL for (int r = 0; r < kRows; ++r) {
-      WHIT_UNROLL for (int i = 0; i < kHalf; ++i)
-          vst2q_s32(run.acc + r * run.acc_stride + 8 * i, {{acc[r * kSums + i], acc[r * kSums + kHalf + i]}});
+      WHIT_UNROLL for (int i = 0; i < kHalf; ++i) {
+        const int32x4x2_t pairs = {{acc[r * kSums + i], acc[r * kSums + kHalf + i]}};
+        vst2q_s32(run.acc + r * run.acc_stride + 8 * i, pairs);
+      }
     }
   }
 };
