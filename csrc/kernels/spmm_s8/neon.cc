@@ -16,8 +16,6 @@ WHIT_INLINE void spread(const s8*& p, int8x16_t& w0, int8x16_t& w1) {
 WHIT_INLINE void spread_two(const s8*& p, int8x16_t& w0, int8x16_t& w1) {
   __asm__ volatile("ld1r {%0.8h}, [%2], #2\n\tld1r {%1.8h}, [%2], #2" : "=&w"(w0), "=w"(w1), "+r"(p) : : "memory");
 }
-WHIT_INLINE int16x8_t first_products(int8x16_t x, int8x16_t w) { return vmull_s8(vget_low_s8(x), vget_low_s8(w)); }
-WHIT_INLINE int16x8_t first_products_high(int8x16_t x, int8x16_t w) { return vmull_high_s8(x, w); }
 WHIT_INLINE int16x8_t add_products(int16x8_t sum, int8x16_t x, int8x16_t w) {
   return vmlal_s8(sum, vget_low_s8(x), vget_low_s8(w));
 }

@@ -1,8 +1,8 @@
 #pragma once
 // What NEON does alike with 64 and 32 bits. Include simd_s8/neon.h or neon32.h before, and define
 //     spread(p, w0, w1), spread_two(p, w0, w1)        the next byte, or two, in all lanes, and those after it
-//     first_products(x, w), add_products(sum, x, w)   of the lower 8 bytes, to s16
-//     first_products_high(x, w), add_products_high(sum, x, w)   of the upper 8 bytes
+//     add_products(sum, x, w)   of the lower 8 bytes, to s16
+//     add_products_high(sum, x, w)   of the upper 8 bytes
 //     add_wide(s32 sum, s16), add_wide_high(s32 sum, s16)       the lower, the upper 4
 //     add_and_multiply<kOffset>(4 sums, low, high, a, b, w0, w1)   adds products to sums, then makes new ones of the 16
 //                                                     values from a[kOffset], b[kOffset] on
