@@ -4,10 +4,10 @@
 #include <type_traits>
 
 #include "base/checked.h"
-#include "kernels/convert/convert.h"
 #include "kernels/gemm_w4/grouped.h"
 #include "ops/binary_product.h"
 #include "ops/product.h"
+#include "ops/rounded_rows.h"
 #include "ops/sparse_conv.h"
 #include "ops/trim.h"
 
@@ -114,43 +114,6 @@ class BinaryGemm final : public GemmBody {
   isize m_ = 0, k_ = 0, out_stride_ = 0;
 };
 
-/// The rows of an f32 x in s8, each on a grid of its own, made while the model runs ("dynamic quantisation").
-class RoundedRows {
- public:
-  /// Where they are in scratch.
-  struct Rows {
-    s8* values;
-    f32* scale;
-    s32* zero_point;
-  };
-
-  void prepare(const PrepareContext& context, isize m, isize k) {
-    m_ = m, k_ = k;
-    table_ = &convert::select(context.isa);
-    values_bytes_ = round_up(m * k, isize{kAlignment});
-    grids_bytes_ = (static_cast<u64>(m) * (sizeof(f32) + sizeof(s32)) + kAlignment - 1) / kAlignment * kAlignment;
-  }
-  /// Of scratch from its beginning, which a 32-bit system may not have.
-  u64 bytes() const { return static_cast<u64>(values_bytes_) + grids_bytes_; }
-  const convert::Table& table() const { return *table_; }
-
-  Rows make(const RunContext& context) const {
-    f32* const scale = reinterpret_cast<f32*>(context.scratch + values_bytes_);
-    const Rows rows{reinterpret_cast<s8*>(context.scratch), scale, reinterpret_cast<s32*>(scale + m_)};
-    const f32* x = reinterpret_cast<const f32*>(context.inputs[0]);
-    context.pool.parallel_for(m_, work_grain(k_), [&](isize begin, isize end, int) {
-      table_->quantize_rows(
-          {x + begin * k_, rows.values + begin * k_, end - begin, k_, rows.scale + begin, rows.zero_point + begin});
-    });
-    return rows;
-  }
-
- private:
-  const convert::Table* table_ = nullptr;
-  isize m_ = 0, k_ = 0, values_bytes_ = 0;
-  u64 grids_bytes_ = 0;
-};
-
 /// What follows a product whose rows are rounded.
 class DynamicBody : public GemmBody {
  public:
@@ -169,6 +132,9 @@ class DynamicBody : public GemmBody {
   }
   std::byte* thread_scratch(const RunContext& context, int thread = 0) const {
     return context.scratch + static_cast<isize>(rows_.bytes()) + thread * per_thread_;
+  }
+  RoundedRows::Rows round_rows(const RunContext& context) const {
+    return rows_.make(reinterpret_cast<const f32*>(context.inputs[0]), m_, context.scratch, &context.pool);
   }
   f32* row_of(const RunContext& context, isize row) const {
     return reinterpret_cast<f32*>(context.outputs[0]) + row * out_stride_;
@@ -215,7 +181,7 @@ class DynamicGemm final : public DynamicBody {
   }
   const char* kernel_name() const override { return product_.kernel_name(); }
   void run(const RunContext& context) const override {
-    const RoundedRows::Rows rows = rows_.make(context);
+    const RoundedRows::Rows rows = round_rows(context);
     product_.run({rows.values, k_, nullptr, nullptr}, m_, sums_, nullptr, 0, context.outputs[0], sizeof(s32),
                  out_stride_, context.pool, thread_scratch(context));
     context.pool.parallel_for(m_, work_grain(n_), [&](isize begin, isize end, int) {
@@ -229,13 +195,10 @@ class DynamicGemm final : public DynamicBody {
   void fill_columns(const PrepareContext& context) {
     const std::size_t n = static_cast<std::size_t>(n_);
     const Quantization& q = context.inputs[1].quantization();
-    const s8* w = context.inputs[1].constant<s8>();
     const f32* bias = constant_bias<f32>(context.inputs);
-    column_sum_.resize(n), scale_.resize(n), bias_.resize(n);
+    column_sum_ = column_sums(context.inputs[1].constant<s8>(), n_, k_);
+    scale_.resize(n), bias_.resize(n);
     for (std::size_t o = 0; o < n; ++o) {
-      u32 sum = 0;  // modulo 2^32, as the products are summed
-      for (isize i = 0; i < k_; ++i) sum += static_cast<u32>(s32{*w++});
-      column_sum_[o] = static_cast<s32>(sum);
       scale_[o] = q.scale[q.axis < 0 ? 0 : o];
       bias_[o] = bias ? bias[o] : 0;
     }
@@ -278,7 +241,7 @@ class GroupedGemm final : public DynamicBody {
   }
   const char* kernel_name() const override { return gemm_w4::name(*kernel_); }
   void run(const RunContext& context) const override {
-    const RoundedRows::Rows rows = rows_.make(context);
+    const RoundedRows::Rows rows = round_rows(context);
     const ProductParts parts{m_, n_, k_, gemm_w4::panel_columns(*kernel_), true};
     run_in_parts(parts, context.pool, [&](isize m_begin, isize m_end, isize n_begin, isize n_end, int thread) {
       gemm_w4::run(*kernel_,

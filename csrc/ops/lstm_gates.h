@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "base/checked.h"
-#include "kernels/convert/convert.h"
 #include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/gemm_s8/gemm_s8.h"
 #include "ops/epilogue_params.h"
 #include "ops/product_parts.h"
+#include "ops/rounded_rows.h"
 
 namespace whit::ops {
 
@@ -101,17 +101,12 @@ class GatesS8 final : public Gates {
   Status prepare(const PrepareContext& context, const TensorInfo& weights, const std::string& key, isize m,
                  std::span<const f32> bias) override {
     WHIT_RETURN_IF_ERROR(check_weights_s8(context.node, weights, 1));
-    n_ = weights.shape[1], k_ = weights.shape[2], m_ = m;
+    n_ = weights.shape[1], k_ = weights.shape[2];
     kernel_ = &gemm_s8::select({m, n_, 1, k_}, context.isa);
-    table_ = &convert::select(context.isa);
+    rows_.prepare(context, m, k_);
     const isize rows = weights.shape[0] * n_;
     const s8* values = weights.constant<s8>();
-    column_sum_.assign(static_cast<std::size_t>(rows), 0);
-    for (isize row = 0; row < rows; ++row) {
-      u32 sum = 0;  // modulo 2^32, as the products are summed
-      for (isize i = 0; i < k_; ++i) sum += static_cast<u32>(s32{values[row * k_ + i]});
-      column_sum_[static_cast<std::size_t>(row)] = static_cast<s32>(sum);
-    }
+    column_sum_ = column_sums(values, rows, k_);
     const Quantization& q = weights.quantization();
     for (std::size_t i = 0; i < static_cast<std::size_t>(n_); ++i) scale_.push_back(q.scale[q.axis < 0 ? 0 : i]);
     bias_.assign(static_cast<std::size_t>(rows), 0.0f);
@@ -123,23 +118,12 @@ class GatesS8 final : public Gates {
     return pack_directions(context, key, weights.shape[0], gemm_s8::packed_bytes(*kernel_, n_, 1, k_), pack);
   }
   const char* kernel_name() const override { return gemm_s8::name(*kernel_); }
-  isize scratch_bytes() const override {
-    return values_bytes() + round_up(m_ * static_cast<isize>(sizeof(f32) + sizeof(s32)), isize{kAlignment});
-  }
+  isize scratch_bytes() const override { return static_cast<isize>(rows_.bytes()); }
   void run(int direction, const f32* lhs, const f32* residual, f32* out, isize m, ThreadPool* pool,
            std::byte* scratch) const override {
     constexpr f32 kInfinity = std::numeric_limits<f32>::infinity();
-    s8* const rows = reinterpret_cast<s8*>(scratch);
-    f32* const scale = reinterpret_cast<f32*>(scratch + values_bytes());
-    s32* const zero_point = reinterpret_cast<s32*>(scale + m_);
-    const auto each_row = [&](isize values, const auto& work) {
-      pool ? pool->parallel_for(m, work_grain(values), [&](isize begin, isize end, int) { work(begin, end); })
-           : work(isize{0}, m);
-    };
-    each_row(k_, [&](isize begin, isize end) {
-      table_->quantize_rows({lhs + begin * k_, rows + begin * k_, end - begin, k_, scale + begin, zero_point + begin});
-    });
-    gemm_s8::Args args{.lhs = {rows, k_, nullptr, nullptr},
+    const RoundedRows::Rows rows = rows_.make(lhs, m, scratch, pool);
+    gemm_s8::Args args{.lhs = {rows.values, k_, nullptr, nullptr},
                        .packed = packed_[direction],
                        .n = n_,
                        .taps = 1,
@@ -153,27 +137,25 @@ class GatesS8 final : public Gates {
                gemm_s8::run(*kernel_, args, m_begin, m_end, n_begin, n_end);
              });
     const isize first = direction * n_;
-    each_row(n_, [&](isize begin, isize end) {
+    const auto finish = [&](isize begin, isize end, int) {
       const f32* added = residual ? residual + begin * n_ : nullptr;
-      table_->dequantize_rows({reinterpret_cast<std::byte*>(out + begin * n_),
-                               end - begin,
-                               n_,
-                               n_,
-                               scale + begin,
-                               zero_point + begin,
-                               column_sum_.data() + first,
-                               scale_.data(),
-                               bias_.data() + first,
-                               {Activation::clamp, added, n_, -kInfinity, kInfinity}});
-    });
+      rows_.table().dequantize_rows({reinterpret_cast<std::byte*>(out + begin * n_),
+                                     end - begin,
+                                     n_,
+                                     n_,
+                                     rows.scale + begin,
+                                     rows.zero_point + begin,
+                                     column_sum_.data() + first,
+                                     scale_.data(),
+                                     bias_.data() + first,
+                                     {Activation::clamp, added, n_, -kInfinity, kInfinity}});
+    };
+    pool ? pool->parallel_for(m, work_grain(n_), finish) : finish(isize{0}, m, 0);
   }
 
  private:
-  isize values_bytes() const { return round_up(m_ * k_, isize{kAlignment}); }
-
   const gemm_s8::Kernel* kernel_ = nullptr;
-  const convert::Table* table_ = nullptr;
-  isize m_ = 0;
+  RoundedRows rows_;
   std::vector<s32> column_sum_;    // [d][n]
   std::vector<f32> scale_, bias_;  // [n], [d][n]
 };

@@ -1,18 +1,14 @@
 // The reference: portable C++ that every other kernel equals to the bit.
 
 #include "kernels/simd_s8/scalar.h"
+// after the lanes
 #include "kernels/gemm_w1/kernel.h"
+#include "kernels/gemm_w4/scalar_finish.h"
 
 namespace whit::gemm_w1 {
 namespace {
 
-struct Finish {
-  explicit Finish(const Args& of) : args(of) {}
-  void row(const s32* sums, isize m, isize n, isize columns) const {
-    for (isize c = 0; c < columns; ++c) whit::finish(args.epilogue, sums[c], m, n + c, args.out, args.out_stride);
-  }
-  const Args& args;
-};
+using gemm_w4::Finish;
 
 struct Bytes {
   static constexpr isize kCount = 16;

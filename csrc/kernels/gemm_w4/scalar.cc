@@ -1,18 +1,12 @@
 // The reference: portable C++ that every other kernel equals to the bit.
 
 #include "kernels/simd_s8/scalar.h"
+// after the lanes
+#include "kernels/gemm_w4/scalar_finish.h"
 #include "kernels/gemm_w4/single_lane.h"
 
 namespace whit::gemm_w4 {
 namespace {
-
-struct Finish {
-  explicit Finish(const Args& of) : args(of) {}
-  void row(const s32* sums, isize m, isize n, isize columns) const {
-    for (isize c = 0; c < columns; ++c) whit::finish(args.epilogue, sums[c], m, n + c, args.out, args.out_stride);
-  }
-  const Args& args;
-};
 
 struct Codes {
   static constexpr isize kBlock = 8;
