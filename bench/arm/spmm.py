@@ -1,4 +1,4 @@
-"""What sparse products of s8 cost on ARM, beside dense ones of the same weights.
+"""What sparse products of s8 and f32 cost on ARM, beside dense ones of the same weights.
 
     python -m bench.arm.spmm BUILD_DIR [--work DIR] [--sizes 256 512 1024] [--pixels 196] [--cpus cortex-a72 ...]
 
@@ -25,32 +25,50 @@ class Case:
     block: tuple[int, int]
     largest: int
     kernels: dict[str, str]
+    dense: dict[str, str]
 
 
 _WITHOUT_DOT, _WITH_DOT = ("cortex-a53", "cortex-a72"), ("cortex-a76", "i8mm")
-
-
-def _by_cpu(without_dot: str, with_dot: str) -> dict[str, str]:
-    return dict.fromkeys(_WITHOUT_DOT, without_dot) | dict.fromkeys(_WITH_DOT, with_dot)
-
-
-CASES = (
-    Case("1x4", (1, 4), 127, _by_cpu("1x4_neon", "1x4_neondot")),
-    Case("unstructured", (1, 1), 127, _by_cpu("1x1_neon", "1x1_neondot")),
-    Case("unstructured, |w| to 7", (1, 1), 7, dict.fromkeys(_WITHOUT_DOT, "1x1_short_neon")),
-    Case("4x1", (4, 1), 127, _by_cpu("4x1_neon", "4x1_neondot")),
-)
-#: Of one pixel.
-COLUMNS = (
-    Case("1x4", (1, 4), 127, _by_cpu("1x4_column_neon", "1x4_column_neondot")),
-    Case("unstructured", (1, 1), 127, _by_cpu("1x1_column_neon", "1x1_column_neon")),
-)
-DENSE = {
+_S8, _F32 = "s8s8s32", "f32"
+_DENSE_S8 = {
     "cortex-a53": "4x16k2_neon",
     "cortex-a72": "4x16k2_neon",
     "cortex-a76": "4x16k4_neondot",
     "i8mm": "4x16k8_i8mm",
 }
+
+
+def _kernels(family: str, names: dict[str, str]) -> dict[str, str]:
+    return {cpu: f"{family}_{name}" for cpu, name in names.items()}
+
+
+def _s8(name: str, block: tuple[int, int], without_dot: str, with_dot: str | None, largest: int = 127) -> Case:
+    kernels = dict.fromkeys(_WITHOUT_DOT, without_dot)
+    if with_dot is not None:
+        kernels |= dict.fromkeys(_WITH_DOT, with_dot)
+    return Case(name, block, largest, _kernels(f"spmm_{_S8}", kernels), _kernels(f"gemm_{_S8}", _DENSE_S8))
+
+
+def _f32(name: str, block: tuple[int, int], kernel: str) -> Case:
+    kernels, dense = dict.fromkeys(products.CORES, kernel), dict.fromkeys(products.CORES, "8x8_neon")
+    return Case(f"f32, {name}", block, 127, _kernels(f"spmm_{_F32}", kernels), _kernels(f"gemm_{_F32}", dense))
+
+
+CASES = (
+    _s8("1x4", (1, 4), "1x4_neon", "1x4_neondot"),
+    _s8("unstructured", (1, 1), "1x1_neon", "1x1_neondot"),
+    _s8("unstructured, |w| to 7", (1, 1), "1x1_short_neon", None, largest=7),
+    _s8("4x1", (4, 1), "4x1_neon", "4x1_neondot"),
+    _f32("unstructured", (1, 1), "1x32_neon"),
+    _f32("4x1", (4, 1), "4x20_neon"),
+    _f32("8x1", (8, 1), "8x12_neon"),
+)
+#: Of one pixel.
+COLUMNS = (
+    _s8("1x4", (1, 4), "1x4_column_neon", "1x4_column_neondot"),
+    _s8("unstructured", (1, 1), "1x1_column_neon", "1x1_column_neon"),
+    _f32("unstructured", (1, 1), "8x1_neon"),
+)
 
 HEADER = "| core | zeros | n = k, pixels | dense | sparse | times less | unit |\n|---|---|---|--:|--:|--:|---|"
 
@@ -81,14 +99,14 @@ def rows(build: Path, work: Path, sizes: Sequence[int], pixels: Sequence[int], c
             for case in COLUMNS if count == 1 else CASES:
                 for size in sizes if cpu.name in case.kernels else []:
                     shape = (size, count, *case.block, case.largest)
-                    dense = bench.cost(cpu, f"gemm_s8s8s32_{DENSE[cpu.name]}", *shape)
-                    sparse = bench.cost(cpu, f"spmm_s8s8s32_{case.kernels[cpu.name]}", *shape)
+                    dense = bench.cost(cpu, case.dense[cpu.name], *shape)
+                    sparse = bench.cost(cpu, case.kernels[cpu.name], *shape)
                     yield Row(cpu.name, case.name, size, count, dense, sparse, products.unit(cpu))
 
 
 def main() -> None:
     """Prints the table."""
-    parser = products.parser("Costs of sparse products of s8 on ARM, 90 % zeros.", DENSE)
+    parser = products.parser("Costs of sparse products on ARM, 90 % zeros.", _DENSE_S8)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--pixels", type=int, nargs="+", default=[196])
     options = parser.parse_args()

@@ -3,7 +3,7 @@
 * f32 products n x n times n x c beside other libraries, interleaved, one thread; which take part depends on what is
   installed (README.md).
 * With --program: s8 products beside whit's dense ones on each instruction set of this machine.
-* With --arm: the same on ARM cores, counted under emulation (bench/arm/spmm.py says of what BUILD).
+* With --arm: the same and f32 on ARM cores, counted under emulation (bench/arm/spmm.py says of what BUILD).
 * Files: what `python -m bench.compression --rows efficientnet_sparse pruned_models` has left in its results.
 
 All goes to bench/results/sparsity.json; what was not asked for stays there as it is.
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\n{spmm.HEADER}")
         counted = []
         with tempfile.TemporaryDirectory() as folder:
-            for counts in spmm.rows(options.arm, Path(folder), (256, 512, 1024), (196,), CORES):
+            for counts in spmm.rows(options.arm, Path(folder), (256, 512, 1024), (196, 1), CORES):
                 print(counts, flush=True)
                 counted.append(asdict(counts))
         content["arm"] = about | {"rows": counted}

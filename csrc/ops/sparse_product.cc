@@ -10,8 +10,8 @@ namespace {
 
 /// What a kernel takes, in the time that the dense kernel for the same product on the same instruction set needs for a
 /// multiply-accumulate. x86: fitted to `kernel_bench --filter spmm` and to the layers of MobileNetV2, 85 % zeros in
-/// 1x4. s8 on ARM: between what `python -m bench.arm.spmm` counts for the Cortex-A53 and A72; for dot products what it
-/// counts for the A76, but columns, which are estimates from what inner loops must issue. f32 on ARM: such estimates.
+/// 1x4. ARM: between what `python -m bench.arm.spmm` counts for the Cortex-A53 and A72; for dot products what it counts
+/// for the A76; f32 on 32-bit ARM: instructions.
 struct Cost {
   const char* kernel;
   f64 weight;   ///< of a stored weight and a pixel
@@ -90,16 +90,16 @@ constexpr Cost kCosts[] = {
     {"spmm_f32_4x24_avx2", 1.4, 2.5, 5.5},
     {"spmm_f32_8x8_avx2", 1.4, 2.5, 5.5},
     {"spmm_f32_8x1_avx2", 2.6, 1, 3},
-    {"spmm_f32_1x32_neon", 2.2, 2.5, 5.5},
-    {"spmm_f32_1x16_neon", 2.2, 2.5, 5.5},
-    {"spmm_f32_4x20_neon", 1.8, 2.5, 5.5},
-    {"spmm_f32_8x12_neon", 1.8, 2.5, 5.5},
-    {"spmm_f32_8x1_neon", 3.0, 1, 3},
-    {"spmm_f32_1x32_neon32", 2.2, 2.5, 5.5},
-    {"spmm_f32_1x16_neon32", 2.2, 2.5, 5.5},
-    {"spmm_f32_4x8_neon32", 1.8, 2.5, 5.5},
-    {"spmm_f32_8x4_neon32", 1.8, 2.5, 5.5},
-    {"spmm_f32_4x1_neon32", 3.0, 1, 3},
+    {"spmm_f32_1x32_neon", 2.1, 3.5, 7},
+    {"spmm_f32_1x16_neon", 2.3, 3.5, 7},
+    {"spmm_f32_4x20_neon", 1.45, 3.7, 10.5},
+    {"spmm_f32_8x12_neon", 1.45, 3.7, 8},
+    {"spmm_f32_8x1_neon", 7, 4.5, 30, 2.4},
+    {"spmm_f32_1x32_neon32", 2.1, 8, 17},
+    {"spmm_f32_1x16_neon32", 1.45, 8, 18},
+    {"spmm_f32_4x8_neon32", 1.25, 8, 19},
+    {"spmm_f32_8x4_neon32", 1.65, 3, 16},
+    {"spmm_f32_4x1_neon32", 2.7, 2, 21},
     {"spmm_f32_1x4_scalar", 1.5, 2.5, 5.5},
     {"spmm_f32_4x4_scalar", 1.5, 2.5, 5.5},
     {"spmm_f32_8x2_scalar", 1.5, 2.5, 5.5},

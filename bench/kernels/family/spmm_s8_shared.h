@@ -3,9 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
 
-#include "bench/kernels/harness.h"
+#include "bench/kernels/family/spmm_shape.h"
 #include "kernels/gemm_s8/gemm_s8.h"
 #include "kernels/gemm_s8/kernel.h"
 #include "kernels/spmm_s8/kernel.h"
@@ -13,19 +12,7 @@
 
 namespace whit::bench {
 
-struct SpmmShape {
-  isize n, k, pixels;
-  spmm::Block block;
-  int largest;
-};
-inline constexpr int kZeros = 90;  // per cent
 inline constexpr s32 kZeroPoint = -3;
-
-inline std::string shape_name(const SpmmShape& s) {
-  return std::to_string(s.pixels) + "x" + std::to_string(s.n) + "x" + std::to_string(s.k) + " " +
-         std::to_string(kZeros) + "% zeros in " + std::to_string(s.block.rows) + "x" + std::to_string(s.block.lines) +
-         (s.largest < 127 ? " |w| to " + std::to_string(s.largest) : "");
-}
 
 /// A sparse product as the engine runs it: tile by tile of pixels, from NHWC to NHWC.
 struct SparseProduct {
@@ -71,17 +58,9 @@ inline Group spmm_s8_group(const SpmmShape& s, IsaSet isa) {
   group.operations = 2.0 * static_cast<f64>(s.pixels * s.n * s.k);  // of the dense product
   group.bytes = static_cast<f64>(s.pixels * (s.n + s.k));
   const auto x = random<s8>(group, s.pixels * s.k, 40);
-  const auto weights = random<s8>(group, s.n * s.k, 32), drawn = random<s8>(group, s.n * s.k, 32);
-  for (isize i = 0; i < s.n * s.k; ++i) {
-    const isize n = i / s.k, k = i % s.k;
-    // Of each block one draw of another array says whether it is zeros.
-    const isize first = n / s.block.rows * s.block.rows * s.k + k / s.block.lines * s.block.lines;
-    u32 hash = static_cast<u32>(first) * 2654435761u ^ static_cast<u32>(drawn[static_cast<std::size_t>(first)]);
-    hash = (hash ^ hash >> 15) * 2246822519u;
-    hash = (hash ^ hash >> 13) % 1000;
-    s8& w = weights[static_cast<std::size_t>(i)];
-    w = hash < kZeros * 10 ? s8{0} : static_cast<s8>(std::clamp<int>(w, -s.largest, s.largest));
-  }
+  const auto weights = random<s8>(group, s.n * s.k, 32);
+  put_zeros(group, s, weights);
+  for (s8& w : weights) w = static_cast<s8>(std::clamp<int>(w, -s.largest, s.largest));
   const auto bias = filled<s32>(group, s.n, 100);
   const f32 spread = std::min<f32>(32, static_cast<f32>(s.largest)) * 40;
   const auto scales = filled<f32>(group, s.n, 50.0f / (spread * std::sqrt(static_cast<f32>(s.k) / 10)));

@@ -69,50 +69,50 @@ def _by_dtype(s8: Mapping[str, float], f32: Mapping[str, float]) -> dict[tuple[s
     return {(kind, dtype): cost for dtype, costs in (("s8", s8), ("f32", f32)) for kind, cost in costs.items()}
 
 
-#: s8 on ARM, many pixels: counted by `python -m bench.arm.spmm` (90 % zeros, n = k = 256 and 1024, 196 pixels), shared
-#: out between what grows with the products and what with the pixels, the epilogue included. One pixel, cortex-a53 and
-#: a72: the same command, --sizes 1024 --pixels 1.
+#: ARM, many pixels: counted by `python -m bench.arm.spmm` (90 % zeros, n = k = 256 to 1024, 196 pixels), shared out
+#: between what grows with the products and what with the pixels, the epilogue included. One pixel: the same command,
+#: --sizes 1024 --pixels 1.
 #: x86: fitted to `kernel_bench --filter spmm` (90 % zeros; one pixel: 1024 x 1024) at the clock of its peaks, as in
 #: csrc/ops/sparse_product.cc. With VNNI single elements take blocks of four.
-#: All others are estimates from what inner loops must issue. One pixel of s8: blocks of output channels are single
-#: elements to its kernels. Layout: transposes of 16 x 16 bytes or 4 x 4 words in registers. One pixel, dense:
-#: bench/results/kernels.json, 1x1000x1280 (x86).
+#: One pixel, dense, x86: bench/results/kernels.json, 1x1000x1280.
+#: Blocks of output channels are single elements to kernels of one pixel of s8; to those of f32 on ARM blocks of input
+#: channels are, and with one pixel 4x1.
 _SPARSE: dict[str, Sparse] = {
     "cortex-a53": Sparse(
         16,
         _by_dtype(
             s8={"element": 0.58, "1x4": 0.39, "4x1": 0.42, "8x1": 0.42},
-            f32={"element": 1.10, "1x4": 1.05, "4x1": 0.80, "8x1": 0.80},
+            f32={"element": 1.19, "1x4": 1.19, "4x1": 0.71, "8x1": 0.69},
         ),
         _by_dtype(
             s8={"dense": 0.36, "element": 3.7, "1x4": 1.43, "4x1": 3.7, "8x1": 3.7},
-            f32={"dense": 0.75, "element": 4.0, "1x4": 1.6, "4x1": 1.2, "8x1": 1.0},
+            f32={"dense": 0.84, "element": 4.7, "1x4": 4.7, "4x1": 4.7, "8x1": 2.9},
         ),
-        {"s8": 1.7, "f32": 1.3},
+        {"s8": 1.7, "f32": 2.2},
     ),
     "cortex-a72": Sparse(
         16,
         _by_dtype(
             s8={"element": 0.22, "1x4": 0.14, "4x1": 0.19, "8x1": 0.19},
-            f32={"element": 0.62, "1x4": 0.60, "4x1": 0.50, "8x1": 0.50},
+            f32={"element": 0.46, "1x4": 0.46, "4x1": 0.36, "8x1": 0.38},
         ),
         _by_dtype(
             s8={"dense": 0.145, "element": 1.39, "1x4": 0.61, "4x1": 1.39, "8x1": 1.39},
-            f32={"dense": 0.40, "element": 2.0, "1x4": 1.0, "4x1": 0.7, "8x1": 0.6},
+            f32={"dense": 0.26, "element": 2.07, "1x4": 2.07, "4x1": 2.07, "8x1": 1.24},
         ),
-        {"s8": 1.1, "f32": 1.0},
+        {"s8": 1.1, "f32": 1.6},
     ),
     "cortex-a76": Sparse(
         16,
         _by_dtype(
             s8={"element": 0.165, "1x4": 0.063, "4x1": 0.092, "8x1": 0.092},
-            f32={"element": 0.37, "1x4": 0.36, "4x1": 0.30, "8x1": 0.30},
+            f32={"element": 0.28, "1x4": 0.28, "4x1": 0.21, "8x1": 0.22},
         ),
         _by_dtype(
-            s8={"dense": 0.06, "element": 0.8, "1x4": 0.3, "4x1": 0.8, "8x1": 0.8},
-            f32={"dense": 0.25, "element": 1.5, "1x4": 0.7, "4x1": 0.45, "8x1": 0.35},
+            s8={"dense": 0.048, "element": 0.86, "1x4": 0.29, "4x1": 0.86, "8x1": 0.86},
+            f32={"dense": 0.13, "element": 1.44, "1x4": 1.44, "4x1": 1.44, "8x1": 1.06},
         ),
-        {"s8": 1.1, "f32": 0.5},
+        {"s8": 1.1, "f32": 0.77},
     ),
     "x86-avx2": Sparse(
         16,
