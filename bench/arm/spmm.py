@@ -2,9 +2,9 @@
 
     python -m bench.arm.spmm BUILD_DIR [--work DIR] [--sizes 256 512 1024] [--pixels 196] [--cpus cortex-a72 ...]
 
-BUILD_DIR is a static aarch64 build of `run_spmm` (-DWHIT_BUILD_BENCH=ON, -DCMAKE_EXE_LINKER_FLAGS=-static). 90 % of the
-weights are zeros. Counted is everything from pixels to pixels: to lines, the product, the epilogue. Costs are estimated
-as docs/ARM.md says for whole networks.
+BUILD_DIR is a static aarch64 build of `run_spmm` (-DWHIT_BUILD_BENCH=ON, -DCMAKE_EXE_LINKER_FLAGS=-static), for
+`--cpus armv7`, which has f32 alone, one of armv7. 90 % of the weights are zeros. Counted is everything from pixels to
+pixels: to lines, the product, the epilogue. Costs are estimated as docs/ARM.md says for whole networks.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ def _s8(name: str, block: tuple[int, int], without_dot: str, with_dot: str | Non
     return Case(name, block, largest, _kernels(f"spmm_{_S8}", kernels), _kernels(f"gemm_{_S8}", _DENSE_S8))
 
 
-def _f32(name: str, block: tuple[int, int], kernel: str) -> Case:
-    kernels, dense = dict.fromkeys(products.CORES, kernel), dict.fromkeys(products.CORES, "8x8_neon")
+def _f32(name: str, block: tuple[int, int], neon: str, neon32: str) -> Case:
+    kernels = dict.fromkeys(products.CORES, f"{neon}_neon") | {"armv7": f"{neon32}_neon32"}
+    dense = dict.fromkeys(products.CORES, "8x8_neon") | {"armv7": "6x8_neon32"}
     return Case(f"f32, {name}", block, 127, _kernels(f"spmm_{_F32}", kernels), _kernels(f"gemm_{_F32}", dense))
 
 
@@ -59,15 +60,15 @@ CASES = (
     _s8("unstructured", (1, 1), "1x1_neon", "1x1_neondot"),
     _s8("unstructured, |w| to 7", (1, 1), "1x1_short_neon", None, largest=7),
     _s8("4x1", (4, 1), "4x1_neon", "4x1_neondot"),
-    _f32("unstructured", (1, 1), "1x32_neon"),
-    _f32("4x1", (4, 1), "4x20_neon"),
-    _f32("8x1", (8, 1), "8x12_neon"),
+    _f32("unstructured", (1, 1), "1x32", "1x32"),
+    _f32("4x1", (4, 1), "4x20", "4x8"),
+    _f32("8x1", (8, 1), "8x12", "8x4"),
 )
 #: Of one pixel.
 COLUMNS = (
     _s8("1x4", (1, 4), "1x4_column_neon", "1x4_column_neondot"),
     _s8("unstructured", (1, 1), "1x1_column_neon", "1x1_column_neon"),
-    _f32("unstructured", (1, 1), "8x1_neon"),
+    _f32("unstructured", (1, 1), "8x1", "4x1"),
 )
 
 HEADER = "| core | zeros | n = k, pixels | dense | sparse | times less | unit |\n|---|---|---|--:|--:|--:|---|"
@@ -106,7 +107,7 @@ def rows(build: Path, work: Path, sizes: Sequence[int], pixels: Sequence[int], c
 
 def main() -> None:
     """Prints the table."""
-    parser = products.parser("Costs of sparse products on ARM, 90 % zeros.", _DENSE_S8)
+    parser = products.parser("Costs of sparse products on ARM, 90 % zeros.", [*_DENSE_S8, "armv7"])
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--pixels", type=int, nargs="+", default=[196])
     options = parser.parse_args()
