@@ -131,12 +131,47 @@ TEST_CASE("the blocks that zeros come in") {
   CHECK(fill(nothing->view(), {8, 1}) == 1);
 }
 
+/// Where the entries of a band's runs are.
+class Bundles {
+ public:
+  Bundles(const Run* runs, const Start& begin, const Start& end, int bundle)
+      : runs_(runs), first_(begin.run), end_(end.run), entry_(begin.entry), bundle_(static_cast<u32>(bundle)) {}
+
+  /// Of run i, in its order; i ascends.
+  std::vector<s64> entries(u32 i) {
+    while (i >= first_ + size()) {
+      for (u32 r = first_, next = first_ + size(); r < next; ++r) entry_ += runs_[r].count;
+      first_ += size();
+    }
+    const s64 least = runs_[first_ + size() - 1].count;
+    std::vector<s64> entries;
+    for (s64 e = 0; e < least; ++e) entries.push_back(entry_ + e * size() + (i - first_));
+    s64 rest = entry_ + least * size();
+    for (u32 r = first_; r < i; ++r) rest += runs_[r].count - least;
+    for (s64 e = least; e < runs_[i].count; ++e) entries.push_back(rest + e - least);
+    return entries;
+  }
+
+ private:
+  u32 size() const { return end_ - first_ < bundle_ ? 1 : bundle_; }
+
+  const Run* runs_;
+  u32 first_, end_;  ///< of the bundle; of the band
+  s64 entry_;        ///< the bundle's first
+  u32 bundle_;
+};
+
 /// What a stream says, as dense[n][taps][k], and its bias. Counts what is not as the header says in `wrong`.
 template <class T>
 std::vector<T> unpacked(const std::byte* packed, const Layout& layout, isize* wrong) {
   const Stream& s = stream(packed);
   const Start* start = s.at<Start>(s.starts);
-  const u8* places = s.at<u8>(s.place_list);
+  const auto place_of = [&](s64 entry) {
+    if (!layout.place_bytes) return s64{s.at<u8>(s.place_list)[entry]};
+    const u16 bytes = s.at<u16>(s.place_list)[entry];
+    *wrong += bytes % layout.place_bytes != 0;
+    return s64{bytes / layout.place_bytes};
+  };
   std::vector<T> dense(u64{s.n} * s.taps * s.k);
   const isize groups = ceil_div(static_cast<isize>(s.n), layout.rows);
   const auto value = [&](s64 index) {
@@ -150,12 +185,13 @@ std::vector<T> unpacked(const std::byte* packed, const Layout& layout, isize* wr
               bits = both >> (index % 64 < 32 ? 0 : 4) & 15;
     return static_cast<T>(bits < 8 ? bits : bits - 16);
   };
-  s64 entry = 0;
+  s64 all = 0;
   for (u32 block = 0; block < s.blocks; ++block) {
     std::vector<isize> seen(groups);
     for (u32 band = 0; band < s.bands; ++band) {
       const Start* of = start + u64{block} * s.bands + band;
-      *wrong += !(of->entry == entry);
+      *wrong += !(of->entry == all);
+      Bundles bundle(s.at<Run>(s.run_list), of[0], of[1], layout.bundle);
       for (u32 i = of[0].run; i < of[1].run; ++i) {
         const Run run = s.at<Run>(s.run_list)[i];
         *wrong += i > of[0].run && !(run.count <= s.at<Run>(s.run_list)[i - 1].count);
@@ -164,10 +200,13 @@ std::vector<T> unpacked(const std::byte* packed, const Layout& layout, isize* wr
         const isize group = static_cast<isize>(band) * layout.band + run.group;
         REQUIRE(group < groups);
         ++seen[group];
-        for (isize e = 0; e < run.count; ++e, ++entry) {
-          *wrong += e > 0 && !(places[entry] >= places[entry - 1]);
-          const s64 place = s64{block} * s.places + places[entry];
-          *wrong += !(places[entry] < s.places);
+        const std::vector<s64> entries = bundle.entries(i);
+        for (std::size_t e = 0; e < entries.size(); ++e) {
+          const s64 entry = entries[e];
+          ++all;
+          *wrong += e > 0 && !(place_of(entry) >= place_of(entries[e - 1]));
+          const s64 place = s64{block} * s.places + place_of(entry);
+          *wrong += !(place_of(entry) < s.places);
           *wrong += !(place < s.all_places);
           const s64 set = place / s.taps, tap = place % s.taps, many = layout.multiple;
           for (isize r = 0; r < layout.rows; ++r) {
@@ -190,7 +229,7 @@ std::vector<T> unpacked(const std::byte* packed, const Layout& layout, isize* wr
     }
     for (const isize times : seen) *wrong += block == 0 ? times != 1 : times > 1;
   }
-  REQUIRE(start[u64{s.blocks} * s.bands].entry == entry);
+  REQUIRE(start[u64{s.blocks} * s.bands].entry == all);
   return dense;
 }
 
@@ -227,11 +266,13 @@ TEST_CASE("every weight is in the stream once, at its place") {
     for (const int multiple : {1, 2}) {
       for (const int places : {256, 24, 1}) {
         const Layout f32s = {block.rows, block.lines, multiple, 64, 16, Value::f32, places};
-        Layout s8s = f32s, s16s = f32s, s4s = f32s;
+        Layout s8s = f32s, s16s = f32s, s4s = f32s, bundles = f32s;
+        bundles.bundle = 4, bundles.place_bytes = 240;
         s8s.value = Value::s8, s16s.value = Value::s16, s4s.value = Value::s4;
         for (const isize taps : {1, 3, 300}) {
           const isize k = taps == 300 ? 5 : 75;
           check_stream<f32>(f32s, 37, taps, k, 20, seed++);
+          check_stream<f32>(bundles, 37, taps, k, 20, seed++);
           check_stream<s8>(s8s, 37, taps, k, 20, seed++);
           check_stream<s8>(s16s, 130, taps, k, 5, seed++);
           check_stream<s8>(s4s, 9, taps, k, 60, seed++);

@@ -90,7 +90,7 @@ bool lay_out(const Csr<T>& csr, const Layout& layout, s64 runs, s64 entries, Str
   head->places = static_cast<u32>(shape.places), head->blocks = static_cast<u32>(shape.blocks);
   head->bands = static_cast<u32>(shape.bands);
   if (!part(rows, 32, &head->bias) || !part(bands + 1, 8 * sizeof(Start), &head->starts) ||
-      !part(runs, 8 * sizeof(Run), &head->run_list) || !part(entries, 8, &head->place_list) ||
+      !part(runs, 8 * sizeof(Run), &head->run_list) || !part(entries, layout.place_bytes ? 16 : 8, &head->place_list) ||
       !part(round_up(entries * layout.rows * layout.lines, s64{kNibbles}), value_bits(layout.value), &head->value_list))
     return false;
   if (static_cast<u64>(at) > PTRDIFF_MAX) return false;
@@ -139,6 +139,14 @@ void put(Value value, std::byte* list, s64 index, s8 x) {
         static_cast<std::byte>((x & 15) << (index % kNibbles < kNibbles / 2 ? 0 : 4));
 }
 
+void put_place(const Layout& layout, std::byte* list, s64 index, isize place) {
+  if (layout.place_bytes) {
+    reinterpret_cast<u16*>(list)[index] = static_cast<u16>(place * layout.place_bytes);
+  } else {
+    reinterpret_cast<u8*>(list)[index] = static_cast<u8>(place);
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -174,7 +182,6 @@ void pack(const Csr<T>& csr, const Layout& layout, const void* bias, std::byte* 
   });
   for (; here < s64{head.blocks} * head.bands; ++here) start[here + 1] = at;
 
-  u8* places = reinterpret_cast<u8*>(packed + head.place_list);
   std::byte* values = packed + head.value_list;
   const isize per_entry = isize{layout.rows} * layout.lines;
   Gathered<T> gathered;
@@ -184,18 +191,27 @@ void pack(const Csr<T>& csr, const Layout& layout, const void* bias, std::byte* 
       const Start* const of = start + block * head.bands + band;
       std::sort(run + of[0].run, run + of[1].run,
                 [](Run a, Run b) { return a.count != b.count ? a.count > b.count : a.group < b.group; });
-      for (const Run* each = run + of[0].run; each < run + of[1].run; ++each) {
-        gathered.gather(csr, layout, static_cast<isize>(band * layout.band + each->group), block * head.places,
-                        head.places);
-        const s64 end = entry + each->count;
-        u8 last = 0;
-        for (isize place = 0; place < kMaxPlaces; ++place) {
-          if (!gathered.held[place]) continue;
-          for (isize v = 0; v < per_entry; ++v)
-            put(layout.value, values, value_index(layout, entry, v), gathered.values[place][v]);
-          places[entry++] = last = static_cast<u8>(place);
+      for (u32 each = of[0].run; each < of[1].run;) {
+        const isize runs = of[1].run - each >= static_cast<u32>(layout.bundle) ? layout.bundle : 1;
+        const isize least = run[each + static_cast<u32>(runs) - 1].count;
+        s64 rest = entry + runs * least;  // where what this run has more than the least goes
+        for (isize r = 0; r < runs; ++r, ++each) {
+          gathered.gather(csr, layout, static_cast<isize>(band * layout.band + run[each].group), block * head.places,
+                          head.places);
+          isize place = -1, next = 0;
+          for (isize e = 0; e < run[each].count; ++e) {
+            const s64 at = e < least ? entry + e * runs + r : rest + e - least;
+            while (next < kMaxPlaces && !gathered.held[next]) ++next;
+            if (next < kMaxPlaces) {
+              place = next++;
+              for (isize v = 0; v < per_entry; ++v)
+                put(layout.value, values, value_index(layout, at, v), gathered.values[place][v]);
+            }  // else zeros, at the place of the entry before
+            put_place(layout, packed + head.place_list, at, place);
+          }
+          rest += run[each].count - least;
         }
-        while (entry < end) places[entry++] = last;
+        entry = rest;
       }
     }
   }

@@ -9,17 +9,21 @@
 //
 // Weights come in entries of `rows` x `lines` values, of which at least one is not 0. Rows are taken in groups of
 // `rows`, lines in sets of `lines`. Where an entry's x is, is a place: sets and taps are numbered set * taps + tap, and
-// a block of at most 256 consecutive numbers, whose lines stay in L1, has a byte for each:
+// a block of at most 256 consecutive numbers, whose lines stay in L1, has a byte for each, or what a kernel wants
+// instead:
 //
 //     for each block b:  for each band s of groups:  runs of entries, a run per group
 //         runs[]    {group of the band, count}
-//         places[]  u8 per entry, ascending in a run: at[place] of place_offsets() is where its x begins
+//         places[]  u8 per entry, ascending in a run: at[place] of place_offsets() is where its x begins; or u16, the
+//                   place times place_bytes
 //         values[]  per entry [rows][lines]; per `multiple` entries [rows][multiple][lines]
 //
 // A kernel goes through the blocks of n_begin..n_end, whole bands, and adds each run to its group's accumulators, which
 // are in memory between blocks. In block 0 every group has a run, if only of no entry, which starts from the bias; in
 // other blocks those that have entries. Runs of a band are sorted by count, so that the ends of their loops are
-// predicted. The last group may have rows that do not exist: their bias and values are 0.
+// predicted. A bundle of runs, for kernels that take several at a time, has first the entries that all its runs have,
+// one of each run in turns, then what is left of each; at the end of a band runs that are no whole bundle come one by
+// one. The last group may have rows that do not exist: their bias and values are 0.
 
 #include "base/checked.h"
 #include "kernels/spmm/csr.h"
@@ -44,7 +48,9 @@ struct Layout {
   int block_lines = 256;  ///< of which a block has the places
   int band = 64;          ///< groups of a band, at most 65536
   Value value = Value::f32;
-  int places = 256;  ///< of a block, at most
+  int places = 256;     ///< of a block, at most
+  int bundle = 1;       ///< runs
+  int place_bytes = 0;  ///< 0: places are u8; otherwise at most 65535 for the last place
 };
 
 /// The rows that ranges of run() begin on a multiple of.

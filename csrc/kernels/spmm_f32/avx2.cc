@@ -24,20 +24,21 @@ WHIT_INLINE __m256 where(__m256 w, __m256 x) {
 namespace whit::spmm_f32 {
 
 void spmm_f32_1x64_avx2(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  strip<1, 8, 96>(args, n_begin, n_end, pixels);
+  strip<Shape<1, 8, 96>>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_1x24_avx2(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  strip<1, 3, 256>(args, n_begin, n_end, pixels);
+  strip<Shape<1, 3, 256, 4>>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_4x24_avx2(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  strip<4, 3, 256>(args, n_begin, n_end, pixels);
+  strip<Shape<4, 3, 256>>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_8x8_avx2(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  if (pixels == 1) return column_of_8(args, n_begin, n_end);
-  strip<8, 1, 256>(args, n_begin, n_end, pixels);
+  using Of8 = Shape<8, 1, 256>;
+  if (pixels == 1) return column_of_8<Of8>(args, n_begin, n_end);
+  strip<Of8>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_8x1_avx2(const Args& args, isize n_begin, isize n_end, isize) { column<1>(args, n_begin, n_end); }

@@ -24,6 +24,7 @@ struct Kernel {
   FinishFunction* finish;
   int rows, pixels;
   int places;  ///< of a block; 0: for one column, with a ColumnStream of slices of `rows`
+  int runs;    ///< of a bundle (spmm::Layout)
 };
 
 /// Rows of a slice, one a lane, and the steps of the slice: one weight of each row. Steps from `full` on lack those of
@@ -53,7 +54,7 @@ std::size_t column_bytes(const Csr<f32>& csr, isize lanes);
 void pack_column(const Csr<f32>& csr, isize lanes, const f32* bias, std::byte* packed);
 
 #define SPMM_F32_LEVEL(isa) FinishFunction finish_##isa;
-#define SPMM_F32_KERNEL(isa, function, rows, pixels, places) Function function;
+#define SPMM_F32_KERNEL(isa, function, rows, pixels, places, runs) Function function;
 #include "kernels/spmm_f32/kernels.inc"
 #undef SPMM_F32_LEVEL
 #undef SPMM_F32_KERNEL

@@ -26,6 +26,19 @@ WHIT_INLINE void add_entry(float32x4_t (&acc)[R][V], const float32x4_t (&x)[V], 
   }
 }
 
+template <int V>
+struct FourWeights {
+  float32x4_t weights;
+
+  WHIT_INLINE explicit FourWeights(const f32* p) : weights(vld1q_f32(p)) {}
+  WHIT_INLINE void add(float32x4_t (&acc)[1][V], const float32x4_t (&x)[V], int i) const {
+    WHIT_UNROLL for (int v = 0; v < V; ++v) acc[0][v] = i == 0   ? vfmaq_laneq_f32(acc[0][v], x[v], weights, 0)
+                                                        : i == 1 ? vfmaq_laneq_f32(acc[0][v], x[v], weights, 1)
+                                                        : i == 2 ? vfmaq_laneq_f32(acc[0][v], x[v], weights, 2)
+                                                                 : vfmaq_laneq_f32(acc[0][v], x[v], weights, 3);
+  }
+};
+
 }  // namespace
 }  // namespace whit::spmm_f32
 
@@ -36,20 +49,21 @@ WHIT_INLINE void add_entry(float32x4_t (&acc)[R][V], const float32x4_t (&x)[V], 
 namespace whit::spmm_f32 {
 
 void spmm_f32_1x32_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  strip<1, 8, 128>(args, n_begin, n_end, pixels);
+  strip<Shape<1, 8, 128>>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_1x16_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  strip<1, 4, 256>(args, n_begin, n_end, pixels);
+  strip<Shape<1, 4, 256, 4>>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_4x20_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  strip<4, 5, 192>(args, n_begin, n_end, pixels);
+  strip<Shape<4, 5, 192>>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_8x12_neon(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  if (pixels == 1) return column_of_8(args, n_begin, n_end);
-  strip<8, 3, 256>(args, n_begin, n_end, pixels);
+  using Of8 = Shape<8, 3, 256>;
+  if (pixels == 1) return column_of_8<Of8>(args, n_begin, n_end);
+  strip<Of8>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_8x1_neon(const Args& args, isize n_begin, isize n_end, isize) { column<2>(args, n_begin, n_end); }

@@ -12,20 +12,21 @@
 namespace whit::spmm_f32 {
 
 void spmm_f32_1x32_neon32(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  strip<1, 8, 128>(args, n_begin, n_end, pixels);
+  strip<Shape<1, 8, 128>>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_1x16_neon32(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  strip<1, 4, 256>(args, n_begin, n_end, pixels);
+  strip<Shape<1, 4, 256, 2>>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_4x8_neon32(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  strip<4, 2, 256>(args, n_begin, n_end, pixels);
+  strip<Shape<4, 2, 256>>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_8x4_neon32(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  if (pixels == 1) return column_of_8(args, n_begin, n_end);
-  strip<8, 1, 256>(args, n_begin, n_end, pixels);
+  using Of8 = Shape<8, 1, 256>;
+  if (pixels == 1) return column_of_8<Of8>(args, n_begin, n_end);
+  strip<Of8>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_4x1_neon32(const Args& args, isize n_begin, isize n_end, isize) { column<1>(args, n_begin, n_end); }

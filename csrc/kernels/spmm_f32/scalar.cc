@@ -18,16 +18,17 @@ WHIT_INLINE f32 where(f32 w, f32 x) { return w != 0 ? x : 0; }
 namespace whit::spmm_f32 {
 
 void spmm_f32_1x4_scalar(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  strip<1, 4, 256>(args, n_begin, n_end, pixels);
+  strip<Shape<1, 4, 256, 4>>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_4x4_scalar(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  strip<4, 4, 256>(args, n_begin, n_end, pixels);
+  strip<Shape<4, 4, 256>>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_8x2_scalar(const Args& args, isize n_begin, isize n_end, isize pixels) {
-  if (pixels == 1) return column_of_8(args, n_begin, n_end);
-  strip<8, 2, 256>(args, n_begin, n_end, pixels);
+  using Of8 = Shape<8, 2, 256>;
+  if (pixels == 1) return column_of_8<Of8>(args, n_begin, n_end);
+  strip<Of8>(args, n_begin, n_end, pixels);
 }
 
 void spmm_f32_4x1_scalar(const Args& args, isize n_begin, isize n_end, isize) { column<4>(args, n_begin, n_end); }

@@ -11,15 +11,20 @@ namespace {
 
 constexpr Kernel kKernels[] = {
 #define SPMM_F32_LEVEL(isa)
-#define SPMM_F32_KERNEL(isa, function, rows, pixels, places) \
-  {Isa::isa, #function, function, finish_##isa, rows, pixels, places},
+#define SPMM_F32_KERNEL(isa, function, rows, pixels, places, runs) \
+  {Isa::isa, #function, function, finish_##isa, rows, pixels, places, runs},
 #include "kernels/spmm_f32/kernels.inc"
 #undef SPMM_F32_LEVEL
 #undef SPMM_F32_KERNEL
 };
 
 spmm::Layout layout(const Kernel& kernel) {
-  return {.rows = kernel.rows, .band = kBandRows / kernel.rows, .value = spmm::Value::f32, .places = kernel.places};
+  return {.rows = kernel.rows,
+          .band = kBandRows / kernel.rows,
+          .value = spmm::Value::f32,
+          .places = kernel.places,
+          .bundle = kernel.runs,
+          .place_bytes = kernel.pixels * static_cast<int>(sizeof(f32))};
 }
 
 /// `columns` columns of `rows` rows become as many rows.
