@@ -240,11 +240,13 @@ class CsrMatrix {
   template <class Family>
   py::array multiply_by(Matrix<Family>& matrix, const py::object& lhs, const py::object& out,
                         const std::optional<int>& threads) const {
-    const std::string wanted = std::string("csr @ x: x must be C-contiguous ") + Family::kName + " [k, c] or [k]";
-    if (!py::isinstance<py::array>(lhs)) raise_error(Code::invalid_argument, wanted + ", a numpy array");
+    const auto wanted = [] {
+      return std::string("csr @ x: x must be C-contiguous ") + Family::kName + " [k, c] or [k]";
+    };
+    if (!py::isinstance<py::array>(lhs)) raise_error(Code::invalid_argument, wanted() + ", a numpy array");
     const py::array x = py::reinterpret_borrow<py::array>(lhs);
     if (!has_dtype(x, Family::kData) || x.ndim() < 1 || x.ndim() > 2 || !(x.flags() & py::array::c_style))
-      raise_error(Code::invalid_argument, wanted + "; got " + describe(x));
+      raise_error(Code::invalid_argument, wanted() + "; got " + describe(x));
     if (x.shape(0) != k_)
       raise_error(Code::shape, "csr @ x: x must have k = " + std::to_string(k_) + " rows; got " + describe(x));
     std::vector<py::ssize_t> shape{n_};
